@@ -1,0 +1,57 @@
+package csrf
+
+import "errors"
+
+// ErrOrigin and ErrToken are what errors.Is finds in a refusal of rule 1 and rule 2.
+var (
+	ErrOrigin = errors.New("csrf: origin not allowed")
+	ErrToken  = errors.New("csrf: token not accepted")
+)
+
+// Rule names the rule that refused a request.
+type Rule uint8
+
+// The two rules.
+const (
+	OriginRule Rule = iota + 1
+	TokenRule
+)
+
+// The reasons of a refusal. They are stable words for logs, metrics and problem documents, and hold nothing the
+// client sent.
+const (
+	ReasonMissing         = "missing"          // no X-CSRFToken; no Origin on a handshake
+	ReasonMalformed       = "malformed"        // not the form of any token
+	ReasonMismatch        = "mismatch"         // a token, but not of this session
+	ReasonNoSession       = "no_session"       // the caller named no session to check against
+	ReasonDuplicateHeader = "duplicate_header" // the header was sent more than once
+	ReasonForeignOrigin   = "foreign_origin"   // Origin is neither ours nor trusted
+	ReasonNullOrigin      = "null_origin"      // Origin: null
+	ReasonContradiction   = "contradiction"    // Origin and Sec-Fetch-Site cannot both be true
+	ReasonCrossSite       = "cross_site"       // Sec-Fetch-Site: cross-site
+	ReasonSameSite        = "same_site"        // Sec-Fetch-Site: same-site, a sibling host
+	ReasonNoInitiator     = "no_initiator"     // Sec-Fetch-Site: none on a request no page started
+	ReasonUnknownValue    = "unknown_value"    // Sec-Fetch-Site is none of the four known words
+)
+
+// An Error is a refusal: which rule, and why in one stable word. It matches [ErrOrigin] or [ErrToken].
+type Error struct {
+	Rule   Rule
+	Reason string
+}
+
+// Error gives the rule and the reason.
+func (e *Error) Error() string { return e.sentinel().Error() + ": " + e.Reason }
+
+// Is reports whether target is the sentinel of the rule.
+func (e *Error) Is(target error) bool { return target == e.sentinel() }
+
+func (e *Error) sentinel() error {
+	if e.Rule == TokenRule {
+		return ErrToken
+	}
+	return ErrOrigin
+}
+
+func refuseOrigin(reason string) error { return &Error{Rule: OriginRule, Reason: reason} }
+func refuseToken(reason string) error  { return &Error{Rule: TokenRule, Reason: reason} }
