@@ -1,0 +1,49 @@
+package tokenjar
+
+import (
+	"context"
+	"log/slog"
+)
+
+type contextKey int
+
+const (
+	identityKey contextKey = iota
+	requestIDKey
+	loggerKey
+)
+
+// ContextWithIdentity returns a context that carries who the request speaks for.
+func ContextWithIdentity(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, identityKey, id)
+}
+
+// IdentityFromContext returns who the request speaks for. It reports false for an anonymous request.
+func IdentityFromContext(ctx context.Context) (Identity, bool) {
+	id, ok := ctx.Value(identityKey).(Identity)
+	return id, ok
+}
+
+// ContextWithRequestID returns a context that carries the id under which the request is logged.
+func ContextWithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey, id)
+}
+
+// RequestIDFromContext returns the id under which the request is logged; empty when it has none.
+func RequestIDFromContext(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}
+
+// ContextWithLogger returns a context that carries the logger for faults of this request.
+func ContextWithLogger(ctx context.Context, l *slog.Logger) context.Context {
+	return context.WithValue(ctx, loggerKey, l)
+}
+
+// LoggerFromContext returns the logger for faults of this request; slog.Default() when it has none.
+func LoggerFromContext(ctx context.Context) *slog.Logger {
+	if l, ok := ctx.Value(loggerKey).(*slog.Logger); ok {
+		return l
+	}
+	return slog.Default()
+}

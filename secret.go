@@ -1,0 +1,141 @@
+package tokenjar
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+)
+
+// There is one secret, and it is never used itself: each purpose has a key of its own, derived with HKDF-SHA256
+// (RFC 5869) under a label. A key for one purpose therefore says nothing about another, and no configuration can make
+// two of them equal.
+//
+// The secret may have several lines. The first signs and seals; all of them verify and open. That is how a secret is
+// changed without ending a session: add the new line second on every node, make it first, keep the old one for as long
+// as a session may live.
+const (
+	labelRefresh   = "refresh token"
+	labelSuccessor = "refresh successor"
+	labelCSRF      = "csrf token"
+	labelKeyRing   = "key ring"
+	labelLineID    = "line id"
+)
+
+const minSecretLine = 32 // bytes
+
+// Secret is the one secret everything is derived from: one or more lines of at least 32 bytes each.
+// The zero Secret is not usable. A Secret never prints itself.
+type Secret struct {
+	lines [][]byte
+}
+
+// ParseSecret reads a secret file: one secret a line, blank lines and white space around a line ignored. The first
+// line signs and seals; further ones still verify and open.
+//
+// It fails when there is no line, when a line has fewer than 32 bytes or repeats a single byte, and when a line stands
+// twice. The error never contains the secret. [GenerateSecret] makes a good line.
+func ParseSecret(text []byte) (Secret, error) {
+	var s Secret
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		n := len(s.lines) + 1
+		switch {
+		case len(line) == 0:
+			continue
+		case len(line) < minSecretLine:
+			return Secret{}, fmt.Errorf("secret line %d has %d bytes: at least %d are needed", n, len(line), minSecretLine)
+		case len(bytes.Trim(line, string(line[:1]))) == 0:
+			return Secret{}, fmt.Errorf("secret line %d repeats one byte: it is not random", n)
+		}
+		for _, earlier := range s.lines {
+			if bytes.Equal(earlier, line) {
+				return Secret{}, fmt.Errorf("secret line %d stands twice", n)
+			}
+		}
+		s.lines = append(s.lines, bytes.Clone(line))
+	}
+	if len(s.lines) == 0 {
+		return Secret{}, errors.New("the secret is empty: at least one line of 32 bytes is needed")
+	}
+	return s, nil
+}
+
+// GenerateSecret returns a fresh secret line: 256 random bits in base64url, 43 characters.
+func GenerateSecret() string {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// IsZero reports whether s holds no line.
+func (s Secret) IsZero() bool { return len(s.lines) == 0 }
+
+// String hides the secret.
+func (Secret) String() string { return "[secret]" }
+
+// GoString hides the secret.
+func (Secret) GoString() string { return "[secret]" }
+
+// LogValue hides the secret from logs.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// keys returns the key of one purpose for each line, 32 bytes each, in the order of the lines.
+func (s Secret) keys(label string) [][]byte {
+	keys := make([][]byte, len(s.lines))
+	for i, line := range s.lines {
+		key, err := hkdf.Key(sha256.New, line, nil, "tokenjar/1/"+label, 32)
+		if err != nil {
+			panic("tokenjar: hkdf: " + err.Error()) // only for a length SHA-256 cannot give
+		}
+		keys[i] = key
+	}
+	return keys
+}
+
+// lineIDs returns a public name for each line, which tells lines apart and nothing else about them.
+func (s Secret) lineIDs() []string {
+	keys := s.keys(labelLineID)
+	ids := make([]string, len(keys))
+	for i, key := range keys {
+		ids[i] = "s-" + base64.RawURLEncoding.EncodeToString(key[:6])
+	}
+	return ids
+}
+
+// seal encrypts plain under the first line's key of the label with AES-256-GCM and a random nonce.
+func (s Secret) seal(label string, plain []byte) ([]byte, error) {
+	aead, err := newGCM(s.keys(label)[0])
+	if err != nil {
+		return nil, err
+	}
+	return aead.Seal(nil, nil, plain, []byte(label)), nil
+}
+
+// open decrypts what seal made under any of the lines. It reports whether the first line did it.
+func (s Secret) open(label string, box []byte) (plain []byte, byFirst bool, err error) {
+	for i, key := range s.keys(label) {
+		aead, err := newGCM(key)
+		if err != nil {
+			return nil, false, err
+		}
+		if plain, err := aead.Open(nil, nil, box, []byte(label)); err == nil {
+			return plain, i == 0, nil
+		}
+	}
+	return nil, false, errors.New("no line of the secret opens it")
+}
+
+func newGCM(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}

@@ -1,0 +1,80 @@
+package tokenjar
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+)
+
+// A successor is seen when it, or an access token of its generation, is first accepted. Only until then may a lost
+// answer be asked for again after the grace. The note goes to the store off the request's path; a table of what has
+// been noted keeps that to one note a generation.
+
+const (
+	seenSlots   = 1 << 14
+	seenPending = 1 << 12 // notes that may wait for the store; beyond that they are noted at the next request
+)
+
+type seenGenerations struct {
+	seed  maphash.Seed
+	table []atomic.Uint64 // hash of (session, generation), direct-mapped: a collision costs one more note
+
+	mu      sync.Mutex
+	pending []Seen
+}
+
+func (g *seenGenerations) init() {
+	g.seed = maphash.MakeSeed()
+	g.table = make([]atomic.Uint64, seenSlots)
+}
+
+func (g *seenGenerations) slot(sessionID string, generation int64) (*atomic.Uint64, uint64) {
+	h := maphash.String(g.seed, sessionID) + uint64(generation)*0x9e3779b97f4a7c15
+	if h == 0 {
+		h = 1
+	}
+	return &g.table[h%seenSlots], h
+}
+
+// note says that a token of a generation has been accepted. The first generation has no predecessor to care for.
+func (g *seenGenerations) note(sessionID string, generation int64) {
+	if generation <= 1 {
+		return
+	}
+	slot, h := g.slot(sessionID, generation)
+	if slot.Load() == h {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.pending) < seenPending {
+		g.pending = append(g.pending, Seen{SessionID: sessionID, Generation: generation})
+		slot.Store(h)
+	}
+}
+
+// take returns the pending notes and empties the list.
+func (g *seenGenerations) take() []Seen {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	pending := g.pending
+	g.pending = nil
+	return pending
+}
+
+// flushSeen writes the pending notes. When that fails they are made again at the next request of their sessions.
+func (s *Service) flushSeen(ctx context.Context) error {
+	pending := s.seen.take()
+	if len(pending) == 0 {
+		return nil
+	}
+	err := s.store.MarkSeen(ctx, pending)
+	if err != nil {
+		for _, p := range pending {
+			slot, h := s.seen.slot(p.SessionID, p.Generation)
+			slot.CompareAndSwap(h, 0)
+		}
+	}
+	return err
+}

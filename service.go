@@ -1,0 +1,292 @@
+package tokenjar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/token"
+)
+
+// Defaults of [Config].
+const (
+	DefaultAccessLifetime = 5 * time.Minute
+	DefaultIdle           = 24 * time.Hour
+	DefaultRememberIdle   = 30 * 24 * time.Hour
+	DefaultAbsolute       = 30 * 24 * time.Hour
+	DefaultGrace          = 10 * time.Second
+	DefaultMaxPerUser     = 50
+)
+
+// Config is what a [Service] is made of. Issuer, Secret and Store are required.
+type Config struct {
+	// Issuer is the "iss" claim of every token (RFC 7519, section 4.1.1), by custom the public URL.
+	Issuer string
+	// Audience is the "aud" claim of access tokens. Default: Issuer.
+	Audience string
+	// ClientID is the "client_id" claim of access tokens (RFC 9068, section 2.2). Default: Audience.
+	ClientID string
+
+	// Secret is what every key but the key ring's is derived from, and what seals the key ring.
+	Secret Secret
+	// Store keeps the sessions and the sealed key ring.
+	Store Store
+	// Users keeps the users. Default: Store, which then must implement [UserStore].
+	Users UserStore
+
+	// Algorithm signs access tokens. Default: ES256, which every service can verify. When it differs from that of the
+	// key in use, a new key signs from then on and the old one verifies until its last token is dead.
+	Algorithm token.Algorithm
+	// AccessLifetime is the life of an access token: whole seconds, 1 s to 24 h. Default: 5 minutes. From 20 s on up
+	// to 5 % are taken off at random, so that the tokens of one moment do not end at one moment.
+	AccessLifetime time.Duration
+	// Idle is how long an unused session lives. Default: 24 h.
+	Idle time.Duration
+	// RememberIdle is the same for sessions that are remembered. Default: 30 d.
+	RememberIdle time.Duration
+	// Absolute is how long any session lives, from sign-in. It is never extended. Default: 30 d.
+	Absolute time.Duration
+	// Grace is how long the answer of a refresh may be asked for again with the same token, at most 60 s: that is how
+	// parallel tabs and lost answers are told from theft. Default: 10 s; it is cut to Idle.
+	Grace time.Duration
+	// InsecureNoGrace makes Grace 0: any second use of a refresh token ends the session, also an honest one.
+	InsecureNoGrace bool
+	// MaxPerUser is how many sessions a user may have; the least recently used one makes room. Default: 50.
+	MaxPerUser int
+
+	// Passwords hashes and checks passwords. Default: package password's defaults.
+	Passwords *password.Hasher
+	// Claims adds claims to access tokens, at sign-in and at every refresh. Reserved names are an error at issue.
+	Claims func(ctx context.Context, u User) (map[string]any, error)
+
+	// Now is the clock of this node. Default: time.Now. Sessions are judged by the store's clock, tokens by this one.
+	Now func() time.Time
+	// Logger takes security events and faults. Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// A Service signs users in, keeps their sessions and ends them. It knows nothing of HTTP. Make it with [New], and keep
+// [Service.Run] running beside it. All methods are safe for concurrent use.
+type Service struct {
+	cfg       Config
+	store     Store
+	users     UserStore
+	ownUsers  bool // users live outside the store
+	passwords *password.Hasher
+	timing    Timing
+	log       *slog.Logger
+	now       func() time.Time
+
+	keys    atomic.Pointer[ringState]
+	refresh refreshKeys
+	csrf    [][]byte
+
+	accessDecoder *token.Decoder // see also signedAccess
+	signedAccess  *token.Decoder // the same, whatever the token's times: for sign-out
+	accessEncoder *token.Encoder
+
+	revoked  revocations
+	outcomes outcomes
+	seen     seenGenerations
+
+	runMu sync.Mutex // held by Run
+}
+
+// New checks the configuration, opens the key ring in the store (or makes one) and loads recent revocations. It starts
+// nothing: [Service.Run] does.
+//
+// It fails with a sentence that names the wrong field, with [ErrKeyRingSealed] when the secret is not the one the ring
+// was sealed with, and with [ErrStoreUnavailable].
+func New(ctx context.Context, cfg Config) (*Service, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		cfg: cfg, store: cfg.Store, users: cfg.Users, passwords: cfg.Passwords,
+		log: cfg.Logger, now: cfg.Now,
+		timing: Timing{Idle: cfg.Idle, RememberIdle: cfg.RememberIdle, Absolute: cfg.Absolute, Grace: cfg.Grace},
+		csrf:   cfg.Secret.keys(labelCSRF),
+	}
+	_, inStore := cfg.Store.(UserStore)
+	s.ownUsers = !inStore || any(cfg.Users) != any(cfg.Store)
+	s.seen.init()
+	if s.refresh, err = newRefreshKeys(cfg); err != nil {
+		return nil, err
+	}
+	if err := s.openKeyRing(ctx); err != nil {
+		return nil, fmt.Errorf("open key ring: %w", err)
+	}
+	if err := s.newAccessCodec(); err != nil {
+		return nil, err
+	}
+	if err := s.loadRevocations(ctx); err != nil {
+		return nil, fmt.Errorf("load revocations: %w", err)
+	}
+	return s, nil
+}
+
+// complete fills in the defaults and checks every field; all mistakes are reported together.
+func (c Config) complete() (Config, error) {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("tokenjar: Config."+field+": "+format, args...))
+	}
+	or := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+	}
+	or(&c.AccessLifetime, DefaultAccessLifetime)
+	or(&c.Idle, DefaultIdle)
+	or(&c.RememberIdle, DefaultRememberIdle)
+	or(&c.Absolute, DefaultAbsolute)
+	if c.InsecureNoGrace {
+		if c.Grace != 0 {
+			bad("Grace", "is %s, but InsecureNoGrace is set: leave one of them out", c.Grace)
+		}
+	} else {
+		or(&c.Grace, DefaultGrace)
+	}
+	c.Grace = min(c.Grace, c.Idle)
+	if c.MaxPerUser == 0 {
+		c.MaxPerUser = DefaultMaxPerUser
+	}
+	if c.Issuer == "" {
+		bad("Issuer", "is required: by custom the public URL")
+	}
+	if c.Audience == "" {
+		c.Audience = c.Issuer
+	}
+	if c.ClientID == "" {
+		c.ClientID = c.Audience
+	}
+	if c.Secret.IsZero() {
+		bad("Secret", "is required: see ParseSecret and GenerateSecret")
+	}
+	if c.Algorithm == "" {
+		c.Algorithm = token.ES256
+	}
+	if c.AccessLifetime < time.Second || c.AccessLifetime > 24*time.Hour || c.AccessLifetime%time.Second != 0 {
+		bad("AccessLifetime", "is %s, but must be whole seconds between 1s and 24h", c.AccessLifetime)
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{{"Idle", c.Idle}, {"RememberIdle", c.RememberIdle}, {"Absolute", c.Absolute}} {
+		if d.value < time.Second || d.value > 400*24*time.Hour {
+			bad(d.field, "is %s, but must be between 1s and 400 days", d.value)
+		}
+	}
+	if c.Grace < 0 || c.Grace > time.Minute {
+		bad("Grace", "is %s, but must be at most 60s", c.Grace)
+	}
+	if c.MaxPerUser < 1 {
+		bad("MaxPerUser", "is %d, but must be at least 1", c.MaxPerUser)
+	}
+	if c.Store == nil {
+		bad("Store", "is required: see packages store/sqlite and store/memory")
+	} else if c.Users == nil {
+		users, ok := c.Store.(UserStore)
+		if !ok {
+			bad("Users", "is required, because the store keeps no users")
+		}
+		c.Users = users
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Passwords == nil {
+		hasher, err := password.New(password.Config{})
+		if err != nil {
+			bad("Passwords", "%w", err)
+		}
+		c.Passwords = hasher
+	}
+	return c, errors.Join(errs...)
+}
+
+// Timing returns the session limits in force.
+func (s *Service) Timing() Timing { return s.timing }
+
+// CSRFKeys returns the keys that package csrf MACs its tokens with: the first issues, all verify.
+func (s *Service) CSRFKeys() [][]byte { return s.csrf }
+
+const (
+	pollEvery  = 250 * time.Millisecond // revocations made elsewhere
+	flushEvery = 200 * time.Millisecond // generations seen
+	pruneEvery = time.Minute
+	pruneBatch = 500 // sessions deleted in one transaction
+)
+
+// Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes,
+// notes which tokens have been used, and deletes sessions that have long ended. Faults of the store are logged and
+// tried again. It returns the context's error, and an error at once when it already runs.
+func (s *Service) Run(ctx context.Context) error {
+	if !s.runMu.TryLock() {
+		return errors.New("tokenjar: Run is already running")
+	}
+	defer s.runMu.Unlock()
+	poll, flush, prune := time.NewTicker(pollEvery), time.NewTicker(flushEvery), time.NewTicker(pruneEvery)
+	defer poll.Stop()
+	defer flush.Stop()
+	defer prune.Stop()
+	failing := false
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			// What was accepted in the last moments must not look unused after a restart.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			if err := s.flushSeen(last); err != nil {
+				s.log.Warn("the store does not answer the background work", "err", err)
+			}
+			return ctx.Err()
+		case <-poll.C:
+			err = s.pollRevocations(ctx)
+		case <-flush.C:
+			err = s.flushSeen(ctx)
+		case <-prune.C:
+			s.revoked.forget(s.now())
+			err = s.prune(ctx)
+		}
+		switch { // one line when it begins and one when it is over, however long it lasts
+		case err != nil && !failing && ctx.Err() == nil:
+			s.log.Warn("the store does not answer the background work", "err", err)
+		case err == nil && failing:
+			s.log.Info("the store answers the background work again")
+		}
+		failing = err != nil
+	}
+}
+
+// prune deletes what has long ended, in short transactions.
+func (s *Service) prune(ctx context.Context) error {
+	keep := s.keys.Load().longestAccess + revocationOverlap
+	for {
+		n, err := s.store.PruneSessions(ctx, keep, pruneBatch)
+		if err != nil || n < pruneBatch {
+			return err
+		}
+	}
+}
+
+// Ready reports whether the store answers.
+func (s *Service) Ready(ctx context.Context) error {
+	_, _, err := s.store.KeyRing(ctx)
+	return err
+}
+
+// event logs a security event: one for each decision.
+func (s *Service) event(ctx context.Context, name string, args ...any) {
+	s.log.InfoContext(ctx, "security event", append([]any{"event", name}, args...)...)
+}

@@ -1,0 +1,115 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// Revoking takes every row that nobody has revoked yet, also one that is merely over: a clock that steps back must not
+// bring a session to life after its end was acknowledged.
+
+// RevokeSessions implements [tokenjar.SessionStore].
+func (s *Store) RevokeSessions(
+	ctx context.Context, userID string, ids []string, why tokenjar.Reason,
+) ([]string, error) {
+	return write(ctx, s, "revoke sessions", func(t *tx) ([]string, error) {
+		return revokeByID(t, userID, ids, why)
+	})
+}
+
+// revokeChunk is how many ids go into one statement: a list of any length is taken, in one transaction.
+const revokeChunk = 500
+
+func revokeByID(t *tx, userID string, ids []string, why tokenjar.Reason) ([]string, error) {
+	var ended []string
+	for chunk := range slices.Chunk(ids, revokeChunk) {
+		list, err := json.Marshal(chunk)
+		if err != nil {
+			return nil, err
+		}
+		revoked, err := t.texts(`
+UPDATE sessions SET revoked_at = ?1, revoke_reason = ?2
+ WHERE id IN (SELECT value FROM json_each(?3)) AND (?4 = '' OR user_id = ?4) AND revoked_at IS NULL
+RETURNING id`, millis(t.now), why, string(list), userID)
+		if err != nil {
+			return nil, err
+		}
+		ended = append(ended, revoked...)
+	}
+	return ended, nil
+}
+
+// RevokeUserSessions implements [tokenjar.SessionStore].
+func (s *Store) RevokeUserSessions(
+	ctx context.Context, userID, except string, why tokenjar.Reason,
+) ([]string, error) {
+	return write(ctx, s, "revoke sessions of user", func(t *tx) ([]string, error) {
+		return revokeUser(t, userID, except, why)
+	})
+}
+
+func revokeUser(t *tx, userID, except string, why tokenjar.Reason) ([]string, error) {
+	ended, err := t.texts(`
+UPDATE sessions SET revoked_at = ?1, revoke_reason = ?2
+ WHERE user_id = ?3 AND id <> ?4 AND revoked_at IS NULL
+RETURNING id`, millis(t.now), why, userID, except)
+	slices.Sort(ended)
+	return ended, err
+}
+
+// Revocations implements [tokenjar.SessionStore].
+func (s *Store) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
+	now := clock(s.now) // before the read: what is committed after it will be asked for again
+	list, err := rows(ctx, s, func(r scanner) (tokenjar.Revocation, error) {
+		var v tokenjar.Revocation
+		var at int64
+		err := r.Scan(&v.SessionID, &v.Reason, &at)
+		v.At = fromMillis(at)
+		return v, err
+	}, `
+SELECT id, revoke_reason, revoked_at
+  FROM sessions
+ WHERE revoked_at >= ?1
+ ORDER BY revoked_at, id`, millis(since))
+	if err != nil {
+		return nil, time.Time{}, storeError("read revocations", err)
+	}
+	return list, now, nil
+}
+
+// pruneChunk bounds how long rotations wait behind one transaction of PruneSessions.
+const pruneChunk = 500
+
+// PruneSessions implements [tokenjar.SessionStore]. It deletes in transactions of 500 rows; on an error the number says
+// how many are gone already.
+func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error) {
+	total := 0
+	for total < limit {
+		want := min(limit-total, pruneChunk)
+		n, err := write(ctx, s, "prune sessions", func(t *tx) (int, error) {
+			before := millis(t.now.Add(-max(keep, 0)))
+			over, err := t.exec(`
+DELETE FROM sessions
+ WHERE id IN (SELECT id FROM sessions WHERE revoked_at IS NULL AND idle_expires_at < ?1
+               ORDER BY idle_expires_at LIMIT ?2)`, before, want)
+			if err != nil || int(over) == want {
+				return int(over), err
+			}
+			// A revocation is kept for its own sake, however long ago the session would have been over.
+			revoked, err := t.exec(`
+DELETE FROM sessions
+ WHERE id IN (SELECT id FROM sessions WHERE revoked_at < ?1 ORDER BY revoked_at LIMIT ?2)`,
+				before, want-int(over))
+			return int(over + revoked), err
+		})
+		total += n
+		if err != nil || n < want {
+			return total, err
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,144 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// CreateUser implements [tokenjar.UserAdmin]. A CreatedAt of zero becomes the store's time. It returns a
+// [*tokenjar.ValidationError] for a name or address that has no key, or an empty id.
+func (s *Store) CreateUser(ctx context.Context, u tokenjar.User) error {
+	const op = "create user"
+	name, ok := tokenjar.UsernameKey(u.Username)
+	if !ok {
+		return storeError(op, invalid("username"))
+	}
+	var email sql.Null[string]
+	if u.Email != "" {
+		if email.V, email.Valid = tokenjar.EmailKey(u.Email); !email.Valid {
+			return storeError(op, invalid("email"))
+		}
+	}
+	if u.ID == "" {
+		return storeError(op, invalid("id"))
+	}
+	_, err := write(ctx, s, op, func(t *tx) (int64, error) {
+		created := u.CreatedAt
+		if created.IsZero() {
+			created = t.now
+		}
+		return t.exec(`
+INSERT INTO users (id, username, username_key, email, email_key, first_name, last_name, password_hash, active,
+       email_verified, staff, superuser, auth_epoch, last_login, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			u.ID, u.Username, name, u.Email, email, u.FirstName, u.LastName, string(u.PasswordHash), u.Active,
+			u.EmailVerified, u.Staff, u.Superuser, u.AuthEpoch, nullMillis(u.LastLogin), millis(created))
+	})
+	return err
+}
+
+const userColumns = `id, username, email, first_name, last_name, password_hash, active, email_verified, staff,
+       superuser, auth_epoch, last_login, created_at`
+
+// FindUser implements [tokenjar.UserStore].
+func (s *Store) FindUser(ctx context.Context, id tokenjar.Identifier) (tokenjar.User, error) {
+	const op = "find user"
+	if err := ctx.Err(); err != nil {
+		return tokenjar.User{}, storeError(op, err)
+	}
+	query, key, ok := "", "", false
+	switch {
+	case id.Username != "" && id.Email == "":
+		query = `SELECT ` + userColumns + ` FROM users WHERE username_key = ?1`
+		key, ok = tokenjar.UsernameKey(id.Username)
+	case id.Email != "" && id.Username == "":
+		query = `SELECT ` + userColumns + ` FROM users WHERE email_key = ?1`
+		key, ok = tokenjar.EmailKey(id.Email)
+	}
+	if !ok {
+		return tokenjar.User{}, storeError(op, tokenjar.ErrNotFound)
+	}
+	u, err := scanUser(s.row(ctx, query, key))
+	if err != nil {
+		return tokenjar.User{}, storeError(op, s.readError(err))
+	}
+	return u, nil
+}
+
+// User implements [tokenjar.UserStore].
+func (s *Store) User(ctx context.Context, id string) (tokenjar.User, error) {
+	u, err := scanUser(s.row(ctx, `SELECT `+userColumns+` FROM users WHERE id = ?1`, id))
+	if err != nil {
+		return tokenjar.User{}, storeError("read user", s.readError(err))
+	}
+	return u, nil
+}
+
+// RecordLogin implements [tokenjar.UserStore].
+func (s *Store) RecordLogin(ctx context.Context, id string, rec tokenjar.LoginRecord) error {
+	_, err := write(ctx, s, "record login", func(t *tx) (struct{}, error) {
+		n, err := t.exec(`
+UPDATE users
+   SET last_login = ?1,
+       password_hash = CASE WHEN ?2 <> '' AND password_hash = ?3 THEN ?2 ELSE password_hash END
+ WHERE id = ?4`, nullMillis(rec.At), string(rec.NewHash), string(rec.OldHash), id)
+		if err == nil && n == 0 {
+			err = tokenjar.ErrNotFound
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// UpdateProfile implements [tokenjar.UserStore].
+func (s *Store) UpdateProfile(ctx context.Context, id string, p tokenjar.Profile) (tokenjar.User, error) {
+	return write(ctx, s, "update profile", func(t *tx) (tokenjar.User, error) {
+		return scanUser(t.row(`
+UPDATE users SET first_name = coalesce(?1, first_name), last_name = coalesce(?2, last_name)
+ WHERE id = ?3
+RETURNING `+userColumns, p.FirstName, p.LastName, id))
+	})
+}
+
+// SetUserActive implements [tokenjar.UserAdmin]. Disabling an account that is disabled moves the epoch again.
+func (s *Store) SetUserActive(ctx context.Context, id string, active bool) ([]string, error) {
+	return write(ctx, s, "set user active", func(t *tx) ([]string, error) {
+		n, err := t.exec(`
+UPDATE users SET active = ?1, auth_epoch = CASE WHEN ?1 THEN auth_epoch ELSE auth_epoch + 1 END
+ WHERE id = ?2`, active, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return nil, tokenjar.ErrNotFound
+		case active:
+			return nil, nil
+		}
+		return revokeUser(t, id, "", tokenjar.ReasonUserDisabled)
+	})
+}
+
+// scanUser reads a row of userColumns.
+func scanUser(row scanner) (tokenjar.User, error) {
+	var u tokenjar.User
+	var hash string
+	var lastLogin sql.Null[int64]
+	var created int64
+	err := row.Scan(&u.ID, &u.Username, &u.Email, &u.FirstName, &u.LastName, &hash, &u.Active, &u.EmailVerified,
+		&u.Staff, &u.Superuser, &u.AuthEpoch, &lastLogin, &created)
+	if err != nil {
+		return tokenjar.User{}, err
+	}
+	u.PasswordHash = tokenjar.PasswordHash(hash)
+	u.LastLogin, u.CreatedAt = fromNullMillis(lastLogin), fromMillis(created)
+	return u, nil
+}
+
+// invalid returns the error for a field of a new user that cannot be taken.
+func invalid(field string) error {
+	return &tokenjar.ValidationError{Fields: []tokenjar.FieldError{{
+		Field: field, Code: "invalid", Detail: "This cannot be used.",
+	}}}
+}

@@ -1,0 +1,261 @@
+package tokenjar
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/tokenjar/tokenjar/token"
+)
+
+// The tokens we issue. Their rules are mutually exclusive (RFC 8725, section 3.12): another "typ", another audience,
+// another key, another token_type.
+const (
+	typeAccess  = "at+jwt" // RFC 9068, section 2.1
+	typeRefresh = "rt+jwt"
+
+	tokenTypeAccess  = "access"
+	tokenTypeRefresh = "refresh"
+
+	// early is how far "nbf" and "iat" may lie ahead: the clocks of our own nodes differ. "exp" gets nothing.
+	early = 10 * time.Second
+)
+
+// reservedClaims are set by us alone; a claims hook that returns one of them is a fault.
+var reservedClaims = []string{
+	"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "gen", "auth_time", "client_id", "token_type",
+}
+
+func (s *Service) newAccessCodec() (err error) {
+	keys := currentRing{s}
+	cfg := token.DecoderConfig{
+		Keys: keys, Type: typeAccess, Issuer: s.cfg.Issuer, Audience: s.cfg.Audience,
+		Rules: map[string]token.Rule{
+			"sub": {Essential: true}, "sid": {Essential: true}, "jti": {Essential: true},
+			"gen": {Essential: true}, "iat": {Essential: true}, "auth_time": {Essential: true},
+			"token_type": {Essential: true, Value: tokenTypeAccess},
+		},
+		EarlyLeeway: early, Now: s.now,
+	}
+	if s.accessDecoder, err = token.NewDecoder(cfg); err != nil {
+		return err
+	}
+	cfg.InsecureIgnoreTimes = true
+	if s.signedAccess, err = token.NewDecoder(cfg); err != nil {
+		return err
+	}
+	s.accessEncoder, err = token.NewEncoder(token.EncoderConfig{
+		Keys: keys, Type: typeAccess, Issuer: s.cfg.Issuer, Audience: s.cfg.Audience, Now: s.now,
+	})
+	return err
+}
+
+// An accessToken is one as issued.
+type accessToken struct {
+	text    string
+	expires time.Time
+}
+
+// issueAccess signs an access token for a session as it is now. It never outlives the session.
+func (s *Service) issueAccess(ctx context.Context, u User, sess Session) (accessToken, error) {
+	claims := token.Claims{}
+	if s.cfg.Claims != nil {
+		extra, err := s.cfg.Claims(ctx, u)
+		if err != nil {
+			return accessToken{}, fmt.Errorf("claims hook: %w", err)
+		}
+		for name, value := range extra {
+			claims[name] = value
+		}
+		for _, name := range reservedClaims {
+			if _, taken := extra[name]; taken {
+				return accessToken{}, fmt.Errorf("claims hook: %q is reserved", name)
+			}
+		}
+	}
+	claims["sub"] = u.ID
+	claims["sid"] = sess.ID
+	claims["gen"] = sess.Generation
+	claims["auth_time"] = sess.AuthTime.Unix()
+	claims["client_id"] = s.cfg.ClientID
+	claims["token_type"] = tokenTypeAccess
+	life := min(jitter(s.cfg.AccessLifetime), sess.IdleExpiresAt.Sub(s.now()).Truncate(time.Second))
+	if life < time.Second {
+		return accessToken{}, ErrSessionEnded // in its last second
+	}
+	claims, err := s.accessEncoder.Complete(claims, life)
+	if err != nil {
+		return accessToken{}, err
+	}
+	expires, ok := claims.Time("exp")
+	if !ok {
+		return accessToken{}, errors.New("access token without exp")
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return accessToken{}, fmt.Errorf("claims: %w", err)
+	}
+	text, err := currentRing{s}.Sign(typeAccess, payload)
+	if err != nil {
+		return accessToken{}, fmt.Errorf("sign access token: %w", err)
+	}
+	return accessToken{text: text, expires: expires}, nil
+}
+
+// jitter shortens a life by up to 5 %, in whole seconds.
+func jitter(life time.Duration) time.Duration {
+	most := int64(life / 20 / time.Second)
+	if most == 0 {
+		return life
+	}
+	n, err := rand.Int(rand.Reader, big.NewInt(most+1))
+	if err != nil {
+		return life
+	}
+	return life - time.Duration(n.Int64())*time.Second
+}
+
+// refreshKeys hold, for each line of the secret, what signs refresh tokens and what derives their successors.
+type refreshKeys struct {
+	signing    *token.Ring
+	decoders   []*token.Decoder // one a line
+	successors [][]byte         // one a line
+	issuer     string
+}
+
+func newRefreshKeys(cfg Config) (refreshKeys, error) {
+	k := refreshKeys{successors: cfg.Secret.keys(labelSuccessor), issuer: cfg.Issuer}
+	ids := cfg.Secret.lineIDs()
+	for i, secret := range cfg.Secret.keys(labelRefresh) {
+		key, err := token.NewKey(ids[i], token.HS256, secret)
+		if err != nil {
+			return k, fmt.Errorf("refresh token key: %w", err)
+		}
+		ring, err := token.NewRing(key)
+		if err != nil {
+			return k, fmt.Errorf("refresh token key: %w", err)
+		}
+		if i == 0 {
+			k.signing = ring
+		}
+		decoder, err := token.NewDecoder(token.DecoderConfig{
+			Keys: ring, Type: typeRefresh, Issuer: cfg.Issuer, Audience: cfg.Issuer,
+			Rules: map[string]token.Rule{
+				"sub": {Essential: true}, "sid": {Essential: true}, "jti": {Essential: true},
+				"gen": {Essential: true}, "iat": {Essential: true},
+				"token_type": {Essential: true, Value: tokenTypeRefresh},
+			},
+			EarlyLeeway: early,
+			// DecodeRefresh judges them: sign-out wants the session of an expired token as well.
+			InsecureIgnoreTimes: true,
+			Now:                 cfg.Now,
+		})
+		if err != nil {
+			return k, fmt.Errorf("refresh token decoder: %w", err)
+		}
+		k.decoders = append(k.decoders, decoder)
+	}
+	return k, nil
+}
+
+// A RefreshToken is a refresh token whose signature, type and audience hold. It says nothing about the session yet.
+type RefreshToken struct {
+	SessionID  string
+	UserID     string
+	Generation int64
+	ExpiresAt  time.Time
+
+	id   string // jti
+	line int    // of the secret, that signed it
+}
+
+// DecodeRefresh verifies a refresh token's signature, type, audience and time, and asks no store.
+//
+// It returns [ErrTokenInvalid], [ErrWrongTokenType] or [ErrTokenExpired]; with the last one the token is filled in.
+func (s *Service) DecodeRefresh(raw string) (RefreshToken, error) {
+	t, err := s.refresh.decode(raw)
+	if err == nil && !s.now().Before(t.ExpiresAt) {
+		return t, ErrTokenExpired
+	}
+	return t, err
+}
+
+func (k *refreshKeys) decode(raw string) (RefreshToken, error) {
+	for line, decoder := range k.decoders {
+		claims, err := decoder.Decode(raw)
+		if errors.Is(err, token.ErrSignature) && line < len(k.decoders)-1 {
+			continue
+		}
+		if err != nil {
+			return RefreshToken{}, tokenError(err)
+		}
+		t := RefreshToken{
+			SessionID: claims.String("sid"), UserID: claims.String("sub"), id: claims.String("jti"), line: line,
+		}
+		var isNumber, isDate bool
+		t.Generation, isNumber = claims.Int("gen")
+		t.ExpiresAt, isDate = claims.Time("exp")
+		if t.SessionID == "" || t.UserID == "" || t.id == "" || !isNumber || !isDate {
+			return RefreshToken{}, ErrTokenInvalid
+		}
+		return t, nil
+	}
+	return RefreshToken{}, ErrTokenInvalid
+}
+
+// hashes returns what the store compares: the hash of the token's id and of its successor's.
+func (k *refreshKeys) hashes(t RefreshToken) (presented, successor Hash) {
+	return hashID(t.id), hashID(k.successor(t))
+}
+
+// successor derives the id of the token that replaces t. Whoever shows t again gets the same id again, so a replay can
+// never make a second branch, and the store holds nothing from which an id could be made.
+func (k *refreshKeys) successor(t RefreshToken) string {
+	mac := hmac.New(sha256.New, k.successors[t.line])
+	mac.Write([]byte(t.id)) // of our own making: fixed length, one spelling
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
+}
+
+// firstID returns a random id for the first refresh token of a session: 192 bits.
+func firstID() string {
+	b := make([]byte, 24)
+	rand.Read(b) // never fails (crypto/rand)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// issue signs the refresh token that is newest in the session. All its times come from the row, so that giving it
+// again gives the same claims.
+func (k *refreshKeys) issue(sess Session, id string) (string, error) {
+	payload, err := json.Marshal(map[string]any{
+		"iss": k.issuer, "aud": k.issuer, "sub": sess.UserID,
+		"iat": sess.RotatedAt.Unix(), "exp": sess.IdleExpiresAt.Unix(),
+		"jti": id, "sid": sess.ID, "gen": sess.Generation, "token_type": tokenTypeRefresh,
+	})
+	if err != nil {
+		return "", err
+	}
+	text, err := k.signing.Sign(typeRefresh, payload)
+	if err != nil {
+		return "", fmt.Errorf("sign refresh token: %w", err)
+	}
+	return text, nil
+}
+
+// tokenError turns package token's errors into ours.
+func tokenError(err error) error {
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		return ErrTokenExpired
+	case errors.Is(err, token.ErrType):
+		return ErrWrongTokenType
+	default:
+		return ErrTokenInvalid
+	}
+}

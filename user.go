@@ -1,0 +1,135 @@
+package tokenjar
+
+import (
+	"context"
+	"log/slog"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/secure/precis"
+)
+
+// A User is an account as the product sees it.
+type User struct {
+	ID            string // never reused
+	Username      string // as typed; compared by UsernameKey
+	Email         string // as typed; compared by EmailKey; may be empty
+	FirstName     string
+	LastName      string
+	PasswordHash  PasswordHash // PHC string; empty: nobody can sign in with a password
+	Active        bool
+	EmailVerified bool
+	Staff         bool
+	Superuser     bool
+	AuthEpoch     int64 // moves when the password changes or the account is disabled: sessions of an older epoch are over
+	LastLogin     time.Time
+	CreatedAt     time.Time
+}
+
+// PasswordHash is a PHC string that never prints itself.
+type PasswordHash string
+
+// String hides the hash.
+func (PasswordHash) String() string { return "[password hash]" }
+
+// LogValue hides the hash from logs.
+func (PasswordHash) LogValue() slog.Value { return slog.StringValue("[password hash]") }
+
+// An Identifier names a user at sign-in: exactly one of the two is set.
+type Identifier struct {
+	Username string
+	Email    string
+}
+
+// A Profile is what users may change about themselves. A nil field stays as it is.
+type Profile struct {
+	FirstName *string
+	LastName  *string
+}
+
+// A LoginRecord is what a successful sign-in leaves on the user.
+type LoginRecord struct {
+	At      time.Time
+	OldHash PasswordHash // with NewHash: replaced only while the stored hash is still this one
+	NewHash PasswordHash // empty: the hash stays
+}
+
+// A UserStore is what the [Service] needs to know about users. The stores under store/ have one; a program with a user
+// table of its own implements these four methods.
+//
+// Methods return [ErrNotFound] for a user who does not exist and an error wrapping [ErrStoreUnavailable] when the store
+// cannot tell: the two must not be confused, for the first ends sessions. They are safe for concurrent use.
+type UserStore interface {
+	// FindUser returns the user whom an identifier names, compared by [UsernameKey] or [EmailKey].
+	FindUser(ctx context.Context, id Identifier) (User, error)
+	// User returns the user of that id.
+	User(ctx context.Context, id string) (User, error)
+	// RecordLogin notes a sign-in, and a re-hash of the same password. It never moves the epoch.
+	RecordLogin(ctx context.Context, id string, rec LoginRecord) error
+	// UpdateProfile changes the fields that are set and returns the user.
+	UpdateProfile(ctx context.Context, id string, p Profile) (User, error)
+}
+
+// UserAdmin is what a store that owns its users adds for the command line.
+type UserAdmin interface {
+	// CreateUser adds a user; [ErrConflict] when the name or the address is taken.
+	CreateUser(ctx context.Context, u User) error
+	// SetUserActive disables or enables an account. Disabling moves the epoch and ends all sessions of the user in the
+	// same transaction; it returns the sessions it ended.
+	SetUserActive(ctx context.Context, id string, active bool) (ended []string, err error)
+}
+
+const (
+	maxUsername = 150 // characters
+	maxEmail    = 254 // bytes (RFC 5321, section 4.5.3.1.3, less the angle brackets)
+	maxName     = 150 // characters, first and last name
+)
+
+// UsernameKey returns the form by which two user names are the same one: the PRECIS profile UsernameCaseMapped
+// (RFC 8265, section 3.3). It reports false for a text that is no user name. Names that look alike but are different
+// characters stay different.
+func UsernameKey(name string) (string, bool) {
+	if name == "" || utf8.RuneCountInString(name) > maxUsername || strings.Contains(name, "@") {
+		return "", false
+	}
+	key, err := precis.UsernameCaseMapped.CompareKey(name)
+	if err != nil || key == "" {
+		return "", false
+	}
+	return key, true
+}
+
+// EmailKey returns the form by which two mail addresses are the same one: lower case, throughout, since two mailboxes
+// that differ in case alone do not exist in practice and would be a trap. It reports false for a text that is no plain
+// address (RFC 5321, Mailbox, without comments, quotes or display name).
+func EmailKey(addr string) (string, bool) {
+	if len(addr) > maxEmail || strings.Count(addr, "@") != 1 || strings.ContainsAny(addr, "\"<>(),;:\\[] ") {
+		return "", false
+	}
+	parsed, err := mail.ParseAddress(addr)
+	if err != nil || parsed.Address != addr || parsed.Name != "" {
+		return "", false
+	}
+	for _, r := range addr {
+		if unicode.IsControl(r) || unicode.IsSpace(r) || r >= utf8.RuneSelf {
+			return "", false // internationalised addresses need one normal form first: not yet
+		}
+	}
+	return strings.ToLower(addr), true
+}
+
+// validName reports whether s may be a first or last name: printable, at most 150 characters.
+func validName(s string) bool {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxName {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
