@@ -1,0 +1,264 @@
+package middleware
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/cookie"
+	"github.com/tokenjar/tokenjar/csrf"
+	"github.com/tokenjar/tokenjar/problem"
+)
+
+// Config is what a [Guard] is made of. Service and PublicURL are required.
+type Config struct {
+	Service *tokenjar.Service
+	// PublicURL is the address under which browsers know us. It decides names and attributes of the cookies and which
+	// origin is our own: never the request.
+	PublicURL string
+	// Cookies decides names and attributes. Default: those of [cookie.Config] for PublicURL.
+	Cookies *cookie.Policy
+	// TrustedOrigins may send unsafe requests beside our own origin: exact origins, as "https://app.example.com".
+	TrustedOrigins []string
+	// NoRenewal turns transparent renewal off: an access token that has run out is 401, and the client refreshes.
+	NoRenewal bool
+	// RenewalExclude are path prefixes, in whole segments, on which no session is renewed.
+	RenewalExclude []string
+	// ClientIP tells a request's client address. Default: the peer's. What it reads from headers must come from a
+	// proxy that is trusted.
+	ClientIP func(*http.Request) string
+	// Now is the clock by which cookies are dated. Default: time.Now.
+	Now func() time.Time
+}
+
+// A Guard authenticates requests. It is immutable and safe for concurrent use.
+type Guard struct {
+	service *tokenjar.Service
+	cookies *cookie.Policy
+	origins *csrf.Origins
+	tokens  *csrf.Tokens
+	own     string
+	renew   func(path string) bool
+	client  func(*http.Request) tokenjar.Client
+	now     func() time.Time
+}
+
+// New checks the configuration; all mistakes are reported together.
+func New(cfg Config) (*Guard, error) {
+	var errs []error
+	if cfg.Service == nil {
+		return nil, errors.New("middleware: Config.Service is required")
+	}
+	g := &Guard{service: cfg.Service, cookies: cfg.Cookies, now: cfg.Now}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.cookies == nil {
+		policy, err := cookie.New(cookie.Config{PublicURL: cfg.PublicURL})
+		errs = append(errs, err)
+		g.cookies = policy
+	}
+	u, err := url.Parse(cfg.PublicURL)
+	if err == nil {
+		g.own, err = csrf.SerializeOrigin(u)
+	}
+	errs = append(errs, err)
+	g.origins, err = csrf.NewOrigins(cfg.TrustedOrigins)
+	errs = append(errs, err)
+	keys := cfg.Service.CSRFKeys()
+	g.tokens, err = csrf.NewTokens(keys[0], keys[1:]...)
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	g.renew = func(path string) bool {
+		if cfg.NoRenewal {
+			return false
+		}
+		for _, prefix := range cfg.RenewalExclude {
+			prefix = strings.TrimSuffix(prefix, "/")
+			if rest, ok := strings.CutPrefix(path, prefix); ok && (rest == "" || rest[0] == '/') {
+				return false
+			}
+		}
+		return true
+	}
+	address := cfg.ClientIP
+	if address == nil {
+		address = peerAddress
+	}
+	g.client = func(r *http.Request) tokenjar.Client {
+		return tokenjar.Client{IP: address(r), UserAgent: r.UserAgent()}
+	}
+	return g, nil
+}
+
+// peerAddress is the address at the other end of the connection.
+func peerAddress(r *http.Request) string {
+	host, _, ok := cutLast(r.RemoteAddr, ':')
+	if !ok {
+		return r.RemoteAddr
+	}
+	return strings.Trim(host, "[]")
+}
+
+func cutLast(s string, sep byte) (before, after string, found bool) {
+	if i := strings.LastIndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}
+
+// Service returns the service the guard asks.
+func (g *Guard) Service() *tokenjar.Service { return g.service }
+
+// Client returns what is known of who sends a request.
+func (g *Guard) Client(r *http.Request) tokenjar.Client { return g.client(r) }
+
+// Required lets a request through that speaks for somebody; [tokenjar.IdentityFromContext] tells for whom. Others get
+// a problem document with 401, 403 or 503.
+func (g *Guard) Required(next http.Handler) http.Handler {
+	return g.protect(next, true)
+}
+
+// Optional lets a request through also when it speaks for nobody: with a bad credential it is anonymous. An unsafe
+// request that a cookie authenticates still needs the origin and the CSRF token, and a store that does not answer is
+// still 503, since nobody can be told to be anonymous on its account.
+func (g *Guard) Optional(next http.Handler) http.Handler {
+	return g.protect(next, false)
+}
+
+func (g *Guard) protect(next http.Handler, required bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := newAnswer(w)
+		defer a.finish()
+		cred, err := g.admit(r)
+		switch {
+		case err == nil:
+		case !required && isAnonymous(err):
+			cred = Credential{}
+		default:
+			problem.Write(a, r, err)
+			return
+		}
+		if cred.NeedsRenewal() {
+			grant, err := g.Renew(r, cred)
+			switch {
+			case err == nil:
+				cred.Identity = grant.Identity()
+				err = g.SetGrant(a, grant)
+			case !required && isAnonymous(err):
+				err = nil
+			}
+			if err != nil {
+				problem.Write(a, r, err)
+				return
+			}
+		}
+		if cred.Identity.UserID != "" {
+			r = r.WithContext(tokenjar.ContextWithIdentity(r.Context(), cred.Identity))
+		}
+		next.ServeHTTP(a, r)
+	})
+}
+
+// admit judges origin, credentials and CSRF token, and whether a renewal would be allowed. It changes nothing.
+func (g *Guard) admit(r *http.Request) (Credential, error) {
+	shown, err := g.Read(r)
+	if shown.AnyCookie {
+		if err := g.checkOrigin(r); err != nil {
+			return Credential{}, err
+		}
+	}
+	if err != nil {
+		return Credential{}, err
+	}
+	cred, err := g.Judge(shown)
+	if err != nil {
+		return Credential{}, err
+	}
+	if err := g.CheckCSRF(r, cred); err != nil {
+		return Credential{}, err
+	}
+	if cred.NeedsRenewal() && !g.renew(r.URL.Path) {
+		return Credential{}, cred.Reason
+	}
+	return cred, nil
+}
+
+// checkOrigin is rule 1 for a request that may be authenticated by a cookie: unsafe methods and WebSocket handshakes.
+func (g *Guard) checkOrigin(r *http.Request) error {
+	switch {
+	case isHandshake(r):
+		return g.origins.CheckHandshake(r.Header, g.own)
+	case isSafe(r.Method):
+		return nil
+	}
+	return g.origins.Check(r.Header, g.own)
+}
+
+// CheckOrigin is rule 1 for the routes on which it always holds: a request of another origin is refused whatever it
+// bears.
+func (g *Guard) CheckOrigin(r *http.Request) error { return g.origins.Check(r.Header, g.own) }
+
+// CheckCSRF is rule 2: an unsafe request that a cookie authenticates carries the CSRF token of that session.
+func (g *Guard) CheckCSRF(r *http.Request, cred Credential) error {
+	if isSafe(r.Method) || !cred.ByCookie() {
+		return nil
+	}
+	return g.tokens.Check(r.Header, cred.SessionID())
+}
+
+// CheckCSRFOf asks for the CSRF token of one session, whatever the method.
+func (g *Guard) CheckCSRFOf(r *http.Request, sessionID string) error {
+	return g.tokens.Check(r.Header, sessionID)
+}
+
+// Now returns the time by which cookies are dated.
+func (g *Guard) Now() time.Time { return g.now() }
+
+// AccessCookieName returns the name of the access cookie.
+func (g *Guard) AccessCookieName() string { return g.cookies.AccessName() }
+
+// RefreshCookieName returns the name of the refresh cookie.
+func (g *Guard) RefreshCookieName() string { return g.cookies.RefreshName() }
+
+// CSRFToken returns the CSRF token of a session.
+func (g *Guard) CSRFToken(sessionID string) string { return g.tokens.Issue(sessionID) }
+
+// Renew spends the refresh token of a credential.
+func (g *Guard) Renew(r *http.Request, cred Credential) (tokenjar.Grant, error) {
+	return g.service.Refresh(r.Context(), tokenjar.RefreshRequest{
+		Token: cred.RefreshToken, Renewal: true, Passive: Passive(r), Client: g.client(r),
+	})
+}
+
+// Passive reports whether a request declares that no user is behind it, so that it must not keep the session from
+// going idle.
+func Passive(r *http.Request) bool { return r.Header.Get("X-Passive") == "1" }
+
+// isAnonymous reports whether an error of the judgement makes a request anonymous where that is allowed: a credential
+// that is bad, not a forged page and not a fault.
+func isAnonymous(err error) bool {
+	return problem.From(err).Status == http.StatusUnauthorized
+}
+
+// isSafe reports whether a method changes nothing (RFC 9110, section 9.2.1; TRACE never gets here).
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// isHandshake reports whether a request opens a WebSocket (RFC 6455, section 4.1).
+func isHandshake(r *http.Request) bool {
+	for _, line := range r.Header["Upgrade"] {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), "websocket") {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,173 @@
+package problem
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/cookie"
+	"github.com/tokenjar/tokenjar/csrf"
+	"github.com/tokenjar/tokenjar/password"
+)
+
+// A Code is the stable name of a problem.
+type Code string
+
+// The codes.
+const (
+	InvalidCredentials   Code = "invalid_credentials"
+	NotAuthenticated     Code = "not_authenticated"
+	TokenInvalid         Code = "token_invalid"
+	TokenExpired         Code = "token_expired"
+	TokenRevoked         Code = "token_revoked"
+	WrongTokenType       Code = "wrong_token_type"
+	RefreshMissing       Code = "refresh_missing"
+	SessionEnded         Code = "session_ended"
+	SessionReused        Code = "session_reused"
+	CSRFFailed           Code = "csrf_failed"
+	OriginNotAllowed     Code = "origin_not_allowed"
+	RateLimited          Code = "rate_limited"
+	ValidationFailed     Code = "validation_failed"
+	UnsupportedMediaType Code = "unsupported_media_type"
+	BodyTooLarge         Code = "body_too_large"
+	HeaderTooLarge       Code = "header_too_large"
+	NotFound             Code = "not_found"
+	MethodNotAllowed     Code = "method_not_allowed"
+	BadPath              Code = "bad_path"
+	MisdirectedHost      Code = "misdirected_host"
+	Conflict             Code = "conflict"
+	StoreUnavailable     Code = "store_unavailable"
+	Overloaded           Code = "overloaded"
+	ClaimsTooLarge       Code = "claims_too_large"
+	Internal             Code = "internal_error"
+)
+
+// An Action is what a client does next.
+type Action string
+
+// The actions.
+const (
+	Refresh    Action = "refresh"     // ask for a new access token
+	Login      Action = "login"       // have the user sign in
+	Retry      Action = "retry"       // the same request again, after Retry-After
+	FixRequest Action = "fix_request" // the program that sent it is at fault
+	FixConfig  Action = "fix_config"  // whoever runs the server is asked
+)
+
+type kind struct {
+	status int
+	action Action
+	title  string
+	detail string
+}
+
+var kinds = map[Code]kind{
+	InvalidCredentials: {http.StatusUnauthorized, FixRequest, "Sign-in failed",
+		"The user name or the password is not right."},
+	NotAuthenticated: {http.StatusUnauthorized, Login, "Not signed in",
+		"This needs a signed-in user."},
+	TokenInvalid: {http.StatusUnauthorized, Login, "Token not accepted",
+		"The token is not one of ours, or it is damaged."},
+	TokenExpired: {http.StatusUnauthorized, Refresh, "Token expired",
+		"The token's time is over."},
+	TokenRevoked: {http.StatusUnauthorized, Login, "Session ended",
+		"The session this token belongs to has ended. Sign in again."},
+	WrongTokenType: {http.StatusUnauthorized, FixRequest, "Wrong kind of token",
+		"This token is for another purpose: an access token is needed where a refresh token was sent, or the reverse."},
+	RefreshMissing: {http.StatusUnauthorized, Login, "No refresh token",
+		"There is no refresh token to renew the session with. Sign in."},
+	SessionEnded: {http.StatusUnauthorized, Login, "Session ended",
+		"The session has ended. Sign in again."},
+	SessionReused: {http.StatusUnauthorized, Login, "Session ended for safety",
+		"A copy of this session's refresh token was used, so the session was ended. Sign in again; if you do not know " +
+			"why this happened, change your password."},
+	CSRFFailed: {http.StatusForbidden, FixRequest, "CSRF check failed",
+		"The X-CSRFToken header is missing or not this session's."},
+	OriginNotAllowed: {http.StatusForbidden, FixConfig, "Origin not allowed",
+		"A page of another origin sent this request."},
+	RateLimited: {http.StatusTooManyRequests, Retry, "Too many requests",
+		"Too many requests. Wait and try again."},
+	ValidationFailed: {http.StatusUnprocessableEntity, FixRequest, "Request not understood",
+		"The request cannot be taken as it is."},
+	UnsupportedMediaType: {http.StatusUnsupportedMediaType, FixRequest, "Unsupported media type",
+		"Send the body as application/json, in UTF-8, without content encoding."},
+	BodyTooLarge: {http.StatusRequestEntityTooLarge, FixRequest, "Body too large",
+		"The body is larger than this server reads."},
+	HeaderTooLarge: {http.StatusRequestHeaderFieldsTooLarge, FixRequest, "Header fields too large",
+		"The request bears more cookies than this server reads. Delete this site's cookies."},
+	NotFound: {http.StatusNotFound, FixRequest, "Not found",
+		"There is nothing here."},
+	MethodNotAllowed: {http.StatusMethodNotAllowed, FixRequest, "Method not allowed",
+		"This cannot be done with that method: see the Allow header."},
+	BadPath: {http.StatusBadRequest, FixRequest, "Path not accepted",
+		"The path has dot segments, doubled slashes, or characters or escapes that two programs may read differently."},
+	MisdirectedHost: {http.StatusMisdirectedRequest, FixConfig, "Not this host",
+		"This server does not answer for that host. Use the configured public_url."},
+	Conflict: {http.StatusConflict, FixRequest, "Conflict",
+		"That is taken, or was changed meanwhile."},
+	StoreUnavailable: {http.StatusServiceUnavailable, Retry, "Temporarily unavailable",
+		"The session store does not answer. Nothing was changed and nobody is signed out. Try again."},
+	Overloaded: {http.StatusServiceUnavailable, Retry, "Busy",
+		"Too many sign-ins are being checked. Try again."},
+	ClaimsTooLarge: {http.StatusServiceUnavailable, FixConfig, "Claims too large",
+		"The configured claims do not fit into a cookie. Nobody can sign in until there are fewer."},
+	Internal: {http.StatusInternalServerError, Retry, "Internal error",
+		"Something went wrong here. It has been logged under the request id."},
+}
+
+// codeOf is the table from error to code. The first match counts.
+func codeOf(err error) Code {
+	for _, row := range []struct {
+		err  error
+		code Code
+	}{
+		{tokenjar.ErrStoreUnavailable, StoreUnavailable}, // first: whatever else is wrapped, nothing is known
+		{tokenjar.ErrInvalidCredentials, InvalidCredentials},
+		{tokenjar.ErrNotAuthenticated, NotAuthenticated},
+		{tokenjar.ErrTokenInvalid, TokenInvalid},
+		{tokenjar.ErrTokenExpired, TokenExpired},
+		{tokenjar.ErrTokenRevoked, TokenRevoked},
+		{tokenjar.ErrWrongTokenType, WrongTokenType},
+		{tokenjar.ErrRefreshMissing, RefreshMissing},
+		{tokenjar.ErrSessionReused, SessionReused},
+		{tokenjar.ErrSessionEnded, SessionEnded},
+		{tokenjar.ErrTooManyReplays, RateLimited},
+		{tokenjar.ErrNotFound, NotFound},
+		{tokenjar.ErrConflict, Conflict},
+		{csrf.ErrOrigin, OriginNotAllowed},
+		{csrf.ErrToken, CSRFFailed},
+		{cookie.ErrTooMany, HeaderTooLarge},
+		{cookie.ErrTooLarge, ClaimsTooLarge},
+	} {
+		if errors.Is(err, row.err) {
+			return row.code
+		}
+	}
+	var busy *password.BusyError
+	if errors.As(err, &busy) {
+		return Overloaded
+	}
+	return Internal
+}
+
+// csrfDetail says what a request would have needed. The reason is one of package csrf's words, never the client's.
+func csrfDetail(e *csrf.Error) string {
+	if e.Rule == csrf.OriginRule {
+		return "The request does not come from a page of this site (" + e.Reason + "). If that page is yours, list its " +
+			"origin in csrf.trusted_origins."
+	}
+	if e.Reason == csrf.ReasonMissing {
+		return "The X-CSRFToken header is missing. Send the value of the CSRF cookie, or of GET csrf (" + e.Reason + ")."
+	}
+	return "The X-CSRFToken header is not this session's (" + e.Reason + "). Read the CSRF cookie again, or GET csrf."
+}
+
+// Codes returns every code, sorted as declared, for documentation and tests.
+func Codes() []Code {
+	return []Code{
+		InvalidCredentials, NotAuthenticated, TokenInvalid, TokenExpired, TokenRevoked, WrongTokenType, RefreshMissing,
+		SessionEnded, SessionReused, CSRFFailed, OriginNotAllowed, RateLimited, ValidationFailed, UnsupportedMediaType,
+		BodyTooLarge, HeaderTooLarge, NotFound, MethodNotAllowed, BadPath, MisdirectedHost, Conflict, StoreUnavailable,
+		Overloaded, ClaimsTooLarge, Internal,
+	}
+}
