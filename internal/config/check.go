@@ -1,0 +1,300 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/publicsuffix"
+
+	"github.com/tokenjar/tokenjar/cookie"
+	"github.com/tokenjar/tokenjar/csrf"
+	"github.com/tokenjar/tokenjar/internal/clientip"
+)
+
+const sqliteScheme = "sqlite:"
+
+// Check reports everything that makes the configuration impossible, as [Mistakes] by the names of the settings. Files
+// are not looked at.
+func (c Config) Check() error {
+	var ms Mistakes
+	wrong := func(key string, err error, others ...string) {
+		if err != nil {
+			ms = append(ms, Mistake{Key: key, Detail: err.Error(), others: others})
+		}
+	}
+	for _, s := range settings {
+		wrong(s.key, s.checkValue(c))
+	}
+	wrong("listen", checkListen(c.Listen))
+	badURL := checkPublicURL(c.PublicURL)
+	wrong("public_url", badURL)
+	if c.SecretFile == "" {
+		wrong("secret_file", errors.New("names no file: write its path, or remove the line to have the default"))
+	}
+	wrong("database", checkDatabase(c.Database))
+	if _, err := clientip.New(c.TrustedProxies); err != nil {
+		wrong("trusted_proxies", err)
+	}
+	if c.Token.AccessLifetime%time.Second != 0 {
+		wrong("token.access_lifetime", fmt.Errorf("%s is no whole number of seconds", c.Token.AccessLifetime))
+	}
+	if c.Session.Grace == 0 && c.Session.TransparentRenewal {
+		wrong("session.transparent_renewal", errors.New("cannot be true with session.grace 0, because every parallel "+
+			"request would end the session: set session.grace to 10s, or this to false"), "session.grace")
+	}
+	for i, prefix := range c.Session.RenewalExclude {
+		if err := checkPath(prefix); err != nil {
+			wrong("session.renewal_exclude", fmt.Errorf("item %d: %w", i+1, err))
+		}
+	}
+	wrong("auth.path", checkAuthPath(c.Auth.Path))
+
+	publicURL := c.URL(8080) // any port will do
+	if badURL != nil {
+		publicURL = "https://unknown.example" // what is wrong whatever the address is still found
+	}
+	_, err := cookie.New(c.CookieConfig(publicURL))
+	for _, m := range cookieMistakes(err) {
+		if badURL == nil || !dependsOnURL[m.Key] {
+			ms = append(ms, m)
+		}
+	}
+	_, err = csrf.NewOrigins(c.CSRF.TrustedOrigins)
+	for _, err := range split(err) {
+		wrong("csrf.trusted_origins", errors.New(strings.Replace(err.Error(), "trusted origin ", "item ", 1)))
+	}
+	return ms.orNil()
+}
+
+// checkValue reports a value that could not have come from a file, in a Config that a program has made.
+func (s setting) checkValue(c Config) error {
+	var scratch Config
+	texts := s.get(c)
+	if s.kind() == listKind {
+		return s.setList(&scratch, texts)
+	}
+	return s.setOne(&scratch, texts[0])
+}
+
+// Warnings returns sentences about what is allowed but probably not meant. The configuration must have passed Check.
+func (c Config) Warnings() []string {
+	var out []string
+	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	public, err := url.Parse(c.URL(8080))
+	if err != nil {
+		return nil
+	}
+	if public.Scheme == "http" && !c.loopbackListen() {
+		warn("listen %s can be reached over the network, but public_url is a loopback address: browsers elsewhere are "+
+			"refused; set public_url to the https address they use", c.Listen)
+	}
+	if c.Token.AccessLifetime >= c.Session.Idle {
+		warn("token.access_lifetime (%s) is not shorter than session.idle (%s): sessions go idle before they are "+
+			"refreshed, also those in use", formatDuration(c.Token.AccessLifetime), formatDuration(c.Session.Idle))
+	}
+	for _, origin := range c.CSRF.TrustedOrigins {
+		other, err := url.Parse(origin)
+		if err != nil {
+			continue
+		}
+		if other.Scheme == "http" && !isLoopback(other.Hostname()) {
+			warn("csrf.trusted_origins: %s is plain http: whoever can change its traffic can act for its users", origin)
+		}
+		if c.Cookies.SameSite != "None" && !sameSite(public, other) {
+			warn("csrf.trusted_origins: %s is another site than public_url: with cookies.same_site %s browsers send it "+
+				"no cookies", origin, c.Cookies.SameSite)
+		}
+	}
+	return out
+}
+
+func checkListen(addr string) error {
+	const form = "write host:port, as 127.0.0.1:8080, or :8080 for all addresses"
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%s is no address: %s", shown(addr), form)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("%s: the port is a number from 0 to 65535: %s", shown(addr), form)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && !hostName.MatchString(host) {
+		return fmt.Errorf("%s: the host is an IP address or a name: %s", shown(addr), form)
+	}
+	return nil
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+// checkPublicURL reports why browsers cannot know us by this address. What stands before an @ is never shown.
+func checkPublicURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme == "" || u.Host == "" || u.Opaque != "":
+		if strings.Contains(s, "@") {
+			return errors.New("is no address: write https://host")
+		}
+		return fmt.Errorf("%s is no address: write https://host, or http://localhost:port", shown(s))
+	case u.User != nil:
+		return errors.New("must not have a user name or password in it: remove what stands before the @")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("%s: the scheme must be https, or http on loopback", shown(s))
+	case u.Scheme == "http" && !isLoopback(strings.ToLower(u.Hostname())):
+		return fmt.Errorf("%s is plain http for a host that is not this machine: use https, with TLS ended in front of "+
+			"this server", shown(s))
+	}
+	origin, err := csrf.SerializeOrigin(u)
+	if err != nil {
+		return fmt.Errorf("%s: %w", shown(s), err)
+	}
+	if s != origin {
+		return fmt.Errorf("%s has to be scheme, host and port alone, as browsers write them: %s", shown(s), origin)
+	}
+	return nil
+}
+
+func checkDatabase(s string) error {
+	path, isSQLite := strings.CutPrefix(s, sqliteScheme)
+	switch {
+	case strings.HasPrefix(s, "postgres:") || strings.HasPrefix(s, "postgresql:"): // not shown: may hold a password
+		return errors.New("PostgreSQL is not supported yet: use sqlite:<path>")
+	case !isSQLite:
+		return errors.New("must be sqlite:<path>, as sqlite:tokenjar.db")
+	case path == "" || strings.HasSuffix(path, "/"):
+		return errors.New("names no file: write sqlite:<path>, as sqlite:tokenjar.db")
+	case strings.Contains(path, ":memory:"):
+		return errors.New("must be a file: sessions and users would be gone at every restart")
+	case strings.HasPrefix(path, "//"), strings.HasPrefix(path, "file:"), strings.Contains(path, "?"):
+		return fmt.Errorf("%s is no plain path: write sqlite:tokenjar.db, or sqlite:/var/lib/tokenjar/tokenjar.db", shown(s))
+	}
+	return nil
+}
+
+// checkPath reports why a text is no absolute path of our own origin, in the one form that requests are brought to.
+func checkPath(p string) error {
+	switch {
+	case !strings.HasPrefix(p, "/"):
+		return fmt.Errorf("%s must begin with a slash", shown(p))
+	case strings.Contains(p, "//"), strings.ContainsAny(p, "\\;?#% "), strings.ContainsFunc(p, notASCII):
+		return fmt.Errorf("%s must be a plain path: no //, backslash, blank, query or escape", shown(p))
+	}
+	for segment := range strings.SplitSeq(p, "/") {
+		if segment == "." || segment == ".." {
+			return fmt.Errorf("%s must not contain . or .. as a segment", shown(p))
+		}
+	}
+	return nil
+}
+
+// ownRoots are the first segments of what is served at the root.
+var ownRoots = []string{".well-known", "openapi.json", "docs", "healthz", "readyz", "metrics", "forward-auth", "assets"}
+
+func checkAuthPath(p string) error {
+	if err := checkPath(p); err != nil {
+		return err
+	}
+	if p == "/" || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "{}") {
+		return fmt.Errorf("%s must be a prefix without a slash at the end, as /auth or /api/auth", shown(p))
+	}
+	first, _, _ := strings.Cut(p[1:], "/")
+	for _, taken := range ownRoots {
+		if strings.EqualFold(first, taken) {
+			return fmt.Errorf("%s is taken: /%s is served at the root; use another, as /auth", shown(p), taken)
+		}
+	}
+	return nil
+}
+
+func notASCII(r rune) bool { return r < '!' || r > '~' }
+
+// isLoopback reports whether a host cannot be reached over a network (RFC 6761, section 6.3).
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// sameSite reports whether browsers count two origins as one site: same scheme and registrable domain, whatever the
+// ports (RFC 6265bis, section 5.2).
+func sameSite(a, b *url.URL) bool {
+	if a.Scheme != b.Scheme {
+		return false
+	}
+	site := func(u *url.URL) string {
+		host := strings.ToLower(u.Hostname())
+		if _, err := netip.ParseAddr(host); err == nil {
+			return host
+		}
+		if registrable, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+			return registrable
+		}
+		return host
+	}
+	return site(a) == site(b)
+}
+
+// cookieFields are the fields of [cookie.Config] and the settings they come from.
+var cookieFields = map[string]string{
+	"PublicURL": "public_url", "Access": "cookies.access", "Refresh": "cookies.refresh", "CSRF": "cookies.csrf",
+	"Prefix": "cookies.prefix", "SameSite": "cookies.same_site", "Domain": "cookies.domain",
+	"LegacyScopes": "cookies.legacy_scopes",
+}
+
+// dependsOnURL are the settings that cannot be judged without the host of the public URL.
+var dependsOnURL = map[string]bool{"public_url": true, "cookies.domain": true, "cookies.legacy_scopes": true}
+
+var (
+	cookieError = regexp.MustCompile(`^cookie: ([A-Za-z]+)(?:\[([0-9]+)\])?(?:\.[A-Za-z]+)?: (.*)$`)
+	cookieField = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\b(?:PublicURL|Access|Refresh|CSRF|Prefix|SameSite|Domain)\b`)
+)
+
+// cookieMistakes says the errors of [cookie.New] by the names of the settings.
+func cookieMistakes(err error) (ms []Mistake) {
+	for _, err := range split(err) {
+		m := Mistake{Detail: err.Error()}
+		if part := cookieError.FindStringSubmatch(err.Error()); part != nil && cookieFields[part[1]] != "" {
+			m.Key = cookieFields[part[1]]
+			m.Detail = cookieField.ReplaceAllStringFunc(part[3], func(word string) string {
+				if setting := cookieFields[word]; setting != "" {
+					return setting
+				}
+				return word // in quotes: a value
+			})
+			if part[2] != "" {
+				i, _ := strconv.Atoi(part[2])
+				m.Detail = fmt.Sprintf("item %d: %s", i+1, m.Detail)
+			}
+			switch {
+			case m.Key != "public_url" && (dependsOnURL[m.Key] || strings.Contains(m.Detail, "https")):
+				m.others = []string{"public_url"}
+			case m.Key == "cookies.prefix":
+				m.others = []string{"cookies.domain"}
+			}
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+// split returns the errors that errors.Join put together.
+func split(err error) []error {
+	var joined interface{ Unwrap() []error }
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &joined):
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

@@ -1,0 +1,44 @@
+package config_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/tokenjar/tokenjar/internal/config"
+)
+
+// FuzzConfig: whatever the file, nothing panics, every mistake is on a line of its own, and what is accepted is printed
+// and read back equal.
+func FuzzConfig(f *testing.F) {
+	for _, seed := range []string{
+		"", "listen: :1\n", "session: {idle: 1d12h, grace: 0, renewal_exclude: [/a, '/b@c']}\n",
+		"token:\n  issuer: \"it's \\\"quoted\\\": #1 \\\\ \\u00e9\"\n  audience: 'a: b'\n  client_id: - x\n",
+		"cookies: {legacy_scopes: [/a@example.com, /], domain: .example.com}\npublic_url: https://app.example.com\n",
+		"? a\n: b\n", "a: &x 1\nb: *x\n<<: *x\n", "%YAML 1.2\n---\nlisten: :1\n...\n", "- a\n- b\n", "listen: |\n  x\n",
+		"{listen: ':1'}", "\"listen\": \":1\"", "listen : ':1'", "log: {level: warn, }", "password:\n  min_length: 12\n",
+		"token: {issuer: null}", "token: {issuer: '~'}", "token: {issuer: '0x1'}", "token: {issuer: y}", "token: {issuer: '-'}",
+	} {
+		f.Add(seed, "")
+	}
+	f.Add("", "https://app.example.com")
+	f.Fuzz(func(t *testing.T, file, issuer string) {
+		if len(file) > 4096 {
+			return
+		}
+		src := config.Source{Environ: []string{"TOKENJAR_TOKEN_ISSUER=" + issuer}}
+		l, err := config.LoadText(src, "tokenjar.yaml", file)
+		if err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				if !strings.HasPrefix(line, "tokenjar.yaml") && !strings.HasPrefix(line, "TOKENJAR_") {
+					t.Errorf("a mistake without its place: %q", line)
+				}
+			}
+			return
+		}
+		text, again := printAndLoad(t, l.Config)
+		if !reflect.DeepEqual(again, l.Config) {
+			t.Errorf("got  %+v\nwant %+v\nfrom:\n%s", again, l.Config, text)
+		}
+	})
+}

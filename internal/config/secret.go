@@ -1,0 +1,63 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+const maxSecret = 64 << 10 // bytes
+
+// Secret returns the secret: that of the environment if there is one, else that of the file. warning, when not empty,
+// is a sentence for the operator.
+func (l Loaded) Secret() (secret tokenjar.Secret, warning string, err error) {
+	if l.secret != nil {
+		return l.secret(), "", nil
+	}
+	return ReadSecret(l.SecretFile)
+}
+
+// SecretInEnvironment reports whether the secret is in the environment, so that no file is looked at.
+func (l Loaded) SecretInEnvironment() bool { return l.secret != nil }
+
+// ReadSecret reads the secret file. Where files have permissions it refuses one that everybody can read or change, and
+// warns of one that a group can. No error holds any of the secret; errors.Is finds fs.ErrNotExist.
+func ReadSecret(path string) (secret tokenjar.Secret, warning string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return secret, "", fmt.Errorf("read secret: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return secret, "", fmt.Errorf("read secret: %w", err)
+	}
+	if info.IsDir() {
+		return secret, "", fmt.Errorf("read secret: %s is a directory", path)
+	}
+	// A pipe or a device has the permissions of whoever opened it.
+	if mode := info.Mode(); runtime.GOOS != "windows" && mode.IsRegular() {
+		switch {
+		case mode.Perm()&0o006 != 0:
+			return secret, "", fmt.Errorf("read secret: everybody on this machine can read or change %s: "+
+				"run chmod 600 %s", path, path)
+		case mode.Perm()&0o060 != 0:
+			warning = fmt.Sprintf("the group of %s can read or change the secret: chmod 600 it, unless that is meant", path)
+		}
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return secret, "", fmt.Errorf("read secret: %w", err)
+	}
+	if len(text) > maxSecret {
+		return secret, "", errors.New("read secret: " + path + " is larger than 64 KiB, which no secret is")
+	}
+	if secret, err = tokenjar.ParseSecret(text); err != nil {
+		return secret, "", fmt.Errorf("%s: %w", path, err)
+	}
+	return secret, warning, nil
+}
