@@ -1,0 +1,166 @@
+package server
+
+import (
+	"bufio"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/problem"
+)
+
+// Handler returns the whole tree: request id, log, headers, host, method, path, and the room the path belongs to.
+func (s *Server) Handler() http.Handler {
+	return s.observe(s.secure(s.judge(http.HandlerFunc(s.dispatch))))
+}
+
+// A room is where a path leads.
+type room int
+
+const (
+	nowhere room = iota
+	apiRoom
+	siteRoom
+	sampleRoom
+)
+
+// roomOf says where a canonical path leads. It is asked about other readings of the same path as well, so it looks at
+// nothing but its argument.
+func (s *Server) roomOf(path string) room {
+	switch {
+	case s.api.Owns(path):
+		return apiRoom
+	case s.sample != nil && path == samplePath:
+		return sampleRoom
+	case s.site.Has(path):
+		return siteRoom
+	}
+	return nowhere
+}
+
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
+	switch s.roomOf(r.URL.EscapedPath()) {
+	case apiRoom:
+		s.api.ServeHTTP(w, r)
+	case sampleRoom:
+		s.sample.ServeHTTP(w, r)
+	case siteRoom:
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			problem.Write(w, r, problem.New(problem.MethodNotAllowed))
+			return
+		}
+		s.site.ServeHTTP(w, r)
+	default:
+		problem.Write(w, r, problem.New(problem.NotFound))
+	}
+}
+
+// secure sets the headers that every answer of ours has; documents replace the policy by their own.
+func (s *Server) secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if s.https {
+			h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// observe names each request, catches its panics and writes its one line of log. The line has no query, no header and
+// no body in it, so no token or password can be.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		id := rand.Text()
+		ctx := tokenjar.ContextWithLogger(tokenjar.ContextWithRequestID(r.Context(), id), s.log)
+		r = r.WithContext(ctx)
+		w.Header().Set("X-Request-Id", id)
+		path := clip(rawPath(r)) // before anybody rewrites it
+		rec := &recorder{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			abort := p == http.ErrAbortHandler
+			if p != nil && !abort {
+				s.log.ErrorContext(ctx, "panic", "request_id", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					problem.Write(rec, r, problem.New(problem.Internal))
+				} else {
+					abort = true // half an answer must not look like a whole one
+				}
+			}
+			s.log.LogAttrs(ctx, levelOf(rec.status), "request",
+				slog.String("request_id", id),
+				slog.String("method", clip(r.Method)), slog.String("path", path),
+				slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
+				slog.String("problem", rec.Header().Get(problem.Header)),
+				slog.Float64("took_ms", float64(time.Since(begin).Microseconds())/1000), slog.String("client_ip", s.proxies.ClientIP(r)))
+			if abort {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		next.ServeHTTP(rec, r)
+		if rec.status == 0 {
+			rec.status = http.StatusOK // net/http will say so
+		}
+	})
+}
+
+func levelOf(status int) slog.Level {
+	if status >= 500 {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// clip bounds what a client can put into a line of log. Escaping is the log handler's.
+func clip(s string) string {
+	const most = 256
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// recorder remembers status and size for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Flush sends what has been written.
+func (r *recorder) Flush() { http.NewResponseController(r.ResponseWriter).Flush() }
+
+// Hijack hands the connection over, for upgrades.
+func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(r.ResponseWriter).Hijack()
+}

@@ -1,0 +1,127 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tokenjar/tokenjar/problem"
+)
+
+// What is judged before anybody is asked who they are: host, method, path. The first refusal ends the request.
+
+// methods are what this server speaks, in exact case (RFC 9110, section 9.1).
+const methods = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+func knownMethod(m string) bool {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions:
+		return true
+	}
+	return false
+}
+
+// hosts returns the values of the Host field by which a public URL is reached: with and without its scheme's own port.
+func hosts(public *url.URL) []string {
+	host := strings.ToLower(public.Host)
+	port := map[string]string{"http": "80", "https": "443"}[public.Scheme]
+	switch public.Port() {
+	case "":
+		return []string{host, host + ":" + port}
+	case port:
+		return []string{host, strings.TrimSuffix(host, ":"+port)}
+	}
+	return []string{host}
+}
+
+// judge lets a request with our host, a known method and an unambiguous path through, with its path in the canonical
+// form.
+func (s *Server) judge(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			// net/http drops a Content-Length that came along before any handler can see it. Nothing may follow on
+			// this connection (RFC 9112, section 6.1).
+			w.Header().Set("Connection", "close")
+		}
+		raw := rawPath(r)
+		health := raw == "/healthz" || raw == "/readyz"
+		switch {
+		case r.Host == "" && !health:
+			problem.Write(w, r, problem.New(problem.MisdirectedHost).WithStatus(http.StatusBadRequest).
+				WithDetail("The request names no host."))
+			return
+		case !s.ours(r.Host) && !health:
+			problem.Write(w, r, problem.New(problem.MisdirectedHost).
+				WithDetail("This server does not answer for that host. Its address is "+s.publicURL+"."))
+			return
+		case s.https && s.proxies.SaysHTTP(r):
+			problem.Write(w, r, problem.New(problem.MisdirectedHost).
+				WithDetail("This request came by plain http. Use "+s.publicURL+"."))
+			return
+		case !knownMethod(r.Method):
+			w.Header().Set("Allow", methods)
+			problem.Write(w, r, problem.New(problem.MethodNotAllowed))
+			return
+		}
+		path, err := s.route(raw)
+		if err != nil {
+			problem.Write(w, r, problem.New(problem.BadPath))
+			return
+		}
+		setPath(r, path)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) ours(host string) bool {
+	for _, ours := range s.hosts {
+		if host == ours {
+			return true
+		}
+	}
+	return false
+}
+
+// route brings a path to its canonical form and refuses it when a laxer reading would lead to another room.
+func (s *Server) route(raw string) (string, error) {
+	path, err := canonicalPath(raw)
+	if err != nil {
+		return "", err
+	}
+	room := s.roomOf(path)
+	for _, other := range otherReadings(path) {
+		if s.roomOf(other) != room {
+			return "", errors.Join(errBadPath, errors.New("another room in another reading"))
+		}
+	}
+	return path, nil
+}
+
+// rawPath is the path as it was sent: the request target up to the query, without scheme and authority if it has them
+// (RFC 9112, section 3.2).
+func rawPath(r *http.Request) string {
+	target := r.RequestURI
+	if target == "" { // a request made by a test, without a connection
+		target = r.URL.EscapedPath()
+	}
+	if scheme, rest, ok := strings.Cut(target, "://"); ok && !strings.ContainsAny(scheme, "/?#") {
+		if slash := strings.IndexAny(rest, "/?#"); slash >= 0 {
+			target = rest[slash:]
+		} else {
+			target = "/"
+		}
+	}
+	path, _, _ := strings.Cut(target, "?")
+	return path
+}
+
+// setPath makes a canonical path the request's path.
+func setPath(r *http.Request, canonical string) {
+	decoded, err := url.PathUnescape(canonical)
+	if err != nil { // canonicalPath let no bad escape through
+		decoded = canonical
+	}
+	r.URL.Path, r.URL.RawPath = decoded, canonical
+}
