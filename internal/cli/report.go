@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
+)
+
+// How errors look: "tokenjar: error: …" for each thing that is wrong, then at most one "tokenjar: hint: …" that says
+// what to do. Nothing that came from outside can add a line or move the cursor.
+
+// hinted is an error with the sentence that says what to do.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (h *hinted) Error() string { return h.err.Error() }
+func (h *hinted) Unwrap() error { return h.err }
+
+// withHint adds what to do to an error.
+func withHint(err error, format string, args ...any) error {
+	return &hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// report prints an error.
+func report(w io.Writer, err error) {
+	for _, line := range errorLines(err) {
+		fmt.Fprintf(w, "tokenjar: error: %s\n", plainLine(line))
+	}
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(w, "tokenjar: hint: %s\n", plainLine(hint))
+	}
+}
+
+// errorLines returns one line for each thing that is wrong.
+func errorLines(err error) []string {
+	if mistakes, ok := errors.AsType[config.Mistakes](err); ok {
+		lines := make([]string, len(mistakes))
+		for i, m := range mistakes {
+			lines[i] = m.String()
+		}
+		return lines
+	}
+	if invalid, ok := errors.AsType[*tokenjar.ValidationError](err); ok {
+		lines := make([]string, len(invalid.Fields))
+		for i, f := range invalid.Fields {
+			lines[i] = f.Field + ": " + f.Detail
+		}
+		return lines
+	}
+	return strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' })
+}
+
+func hintFor(err error) string {
+	if h, ok := errors.AsType[*hinted](err); ok {
+		return h.hint
+	}
+	if _, invalid := errors.AsType[config.Mistakes](err); invalid {
+		return "nothing was done; correct the settings and try again"
+	}
+	return ""
+}
+
+// plainLine quotes what cannot be printed.
+func plainLine(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}

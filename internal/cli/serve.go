@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenjar/tokenjar/internal/server"
+)
+
+func serveCommand(o *options) *cobra.Command {
+	var listen, publicURL string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve until told to stop",
+		Long: `Serve answers requests until it is told to stop.
+
+Settings come from tokenjar.yaml in the working folder, the environment (TOKENJAR_LISTEN and so on) and the flags; what
+comes later wins. Without any, it serves this machine alone and keeps its secret and its database in the working folder.
+
+It is ready when it has printed its address; GET /readyz then answers 200. SIGTERM and SIGINT let the requests under way
+finish, for at most 10 seconds; a second one ends it at once. SIGHUP is ignored: to take on new settings, restart it.
+Logs go to standard error.`,
+		Example: "  tokenjar serve --listen 127.0.0.1:9000\n" +
+			"  tokenjar serve --listen :8080 --public-url https://app.example.com",
+		Args: cobra.NoArgs,
+	}
+	c.Flags().StringVar(&listen, "listen", "", "`address` and port to listen on (default 127.0.0.1:8080)")
+	c.Flags().StringVar(&publicURL, "public-url", "", "`URL` under which browsers know this server")
+	c.RunE = fail(func(ctx context.Context, _ []string) error {
+		flags := map[string]string{}
+		if c.Flags().Changed("listen") {
+			flags["listen"] = listen
+		}
+		if c.Flags().Changed("public-url") {
+			flags["public_url"] = publicURL
+		}
+		return o.serve(ctx, flags)
+	})
+	return c
+}
+
+func (o *options) serve(ctx context.Context, flags map[string]string) (err error) {
+	cfg, err := o.load(flags)
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx, func() {}, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ignoreHangup()
+	log := newLogger(o.stderr, cfg.Log)
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning)
+	}
+	secret, created, err := secret(cfg, log)
+	if err != nil {
+		return err
+	}
+	if created != "" {
+		fmt.Fprintf(o.stdout, "tokenjar made the secret %s and keeps its data in %s: keep both, and keep the secret private\n",
+			created, cfg.DatabasePath())
+	}
+	store, err := openStore(ctx, cfg.Config, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	release, err := store.Lock()
+	if err != nil {
+		return withHint(err, "stop the other one first; one database is for one server")
+	}
+	defer func() { err = errors.Join(err, release()) }()
+
+	var address net.Addr
+	s, err := server.Open(ctx, cfg.Config, secret, store, server.Options{
+		Logger: log, Version: version().Version,
+		Ready: func(url string) {
+			fmt.Fprintf(o.stdout, "tokenjar serves %s (listening on %s)\n", url, address)
+		},
+	})
+	if err != nil {
+		return listenHint(err, cfg.Listen)
+	}
+	address = s.Addr()
+	return s.Run(ctx)
+}
+
+// listenHint says what to do when an address cannot be listened on.
+func listenHint(err error, listen string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return withHint(err, "another program listens there: use another port with --listen, or port 0 for a free one")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return withHint(err, "%s is no address of this machine: use --listen", listen)
+	case errors.Is(err, syscall.EACCES):
+		return withHint(err, "ports below 1024 need privileges: use another with --listen")
+	}
+	return err
+}

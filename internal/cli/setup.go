@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/store/sqlite"
+)
+
+// load reads the configuration of a command. flags are settings by key.
+func (o *options) load(flags map[string]string) (config.Loaded, error) {
+	cfg, err := config.Load(config.Source{File: o.config, Environ: o.environ, Flags: flags})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = withHint(err, "name the right file with --config, or make one with tokenjar init")
+	}
+	return cfg, err
+}
+
+// newLogger logs to standard error as the configuration says.
+func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	o := &slog.HandlerOptions{Level: levels[cfg.Level]}
+	if cfg.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// A database is never made without its secret, and a secret never for a database that exists: the database holds keys
+// that only its own secret opens. So a secret that went missing stops the start, instead of being replaced by one that
+// opens nothing.
+
+// secret returns the secret of the configuration. In a folder that has neither a database nor a secret it makes one,
+// unless a configuration file says where it should have been; created is then its path.
+func secret(cfg config.Loaded, log *slog.Logger) (s tokenjar.Secret, created string, err error) {
+	s, warning, err := cfg.Secret()
+	if warning != "" {
+		log.Warn(warning)
+	}
+	if cfg.SecretInEnvironment() || !errors.Is(err, fs.ErrNotExist) {
+		return s, "", err
+	}
+	database := cfg.DatabasePath()
+	switch exists, statErr := isThere(database); {
+	case statErr != nil:
+		return s, "", statErr
+	case exists:
+		return s, "", withHint(fmt.Errorf("the database %s is there, but its secret file %s is not", database, cfg.SecretFile),
+			"put the file back from your backup, or say where it is: secret_file in tokenjar.yaml, or TOKENJAR_SECRET_FILE; "+
+				"a new secret would not open this database")
+	case cfg.File != "":
+		return s, "", withHint(fmt.Errorf("there is no secret file %s", cfg.SecretFile),
+			"tokenjar init in an empty folder makes one; any file with 32 random bytes or more on a line will do")
+	}
+	text := tokenjar.GenerateSecret()
+	if err := createFile(cfg.SecretFile, 0o600, []byte(text+"\n")); err != nil {
+		return s, "", fmt.Errorf("make the secret: %w", err)
+	}
+	s, err = tokenjar.ParseSecret([]byte(text))
+	return s, cfg.SecretFile, err
+}
+
+// openStore opens the database of the configuration.
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (*sqlite.Store, error) {
+	return sqlite.Open(ctx, cfg.DatabasePath(), sqlite.Config{Logger: log})
+}
+
+func isThere(path string) (bool, error) {
+	switch _, err := os.Lstat(path); {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// createFile makes a file, whole or not at all. It fails with fs.ErrExist when there is one of that name.
+func createFile(path string, mode fs.FileMode, text []byte) (err error) {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".tokenjar-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(text)
+	if err := errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	err = os.Link(temp.Name(), path) // fails when the name is taken
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode) // a file system without hard links
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(path)
+		return err
+	}
+	return nil
+}

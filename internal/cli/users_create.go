@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/password"
+)
+
+func usersCreateCommand(o *options) *cobra.Command {
+	var (
+		email     string
+		fromStdin bool
+		staff     bool
+	)
+	c := &cobra.Command{
+		Use:   "create NAME --email ADDRESS",
+		Short: "Make a user who can sign in",
+		Long: `Create makes a user who can sign in at once, also while a server is running.
+
+The password is asked for twice, or read from standard input with --password-stdin. It is never an argument, since others
+on the machine could read it.`,
+		Example: "  tokenjar users create ada --email ada@example.com\n" +
+			"  pass show ada | tokenjar users create ada --email ada@example.com --password-stdin",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("one user name is needed, not %d", len(args))
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&email, "email", "", "mail `address`, by which the user can sign in as well")
+	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input: one line")
+	c.Flags().BoolVar(&staff, "staff", false, "make the user a member of the staff")
+	if err := c.MarkFlagRequired("email"); err != nil {
+		panic(err)
+	}
+	c.RunE = fail(func(ctx context.Context, args []string) error {
+		return o.createUser(ctx, tokenjar.NewUser{Username: args[0], Email: email, Staff: staff}, fromStdin)
+	})
+	return c
+}
+
+func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStdin bool) (err error) {
+	cfg, err := o.load(nil)
+	if err != nil {
+		return err
+	}
+	log := newLogger(o.stderr, cfg.Log)
+	if user.Password, err = o.readPassword(fromStdin); err != nil {
+		return err
+	}
+	if user.Email == "" {
+		return &tokenjar.ValidationError{Fields: []tokenjar.FieldError{{Field: "email", Code: "required", Detail: "An address is needed."}}}
+	}
+	if exists, err := isThere(cfg.DatabasePath()); err != nil {
+		return err
+	} else if !exists {
+		_, created, err := secret(cfg, log)
+		if err != nil {
+			return err
+		}
+		if created != "" {
+			fmt.Fprintf(o.stdout, "made the secret %s: keep it, and keep it private\n", created)
+		}
+	}
+	store, err := openStore(ctx, cfg.Config, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	hasher, err := password.New(password.Config{Slots: cfg.Password.HashSlots})
+	if err != nil {
+		return err
+	}
+	made, err := tokenjar.CreateUser(ctx, store, hasher, password.Policy{Min: cfg.Password.MinLength}, user)
+	if errors.Is(err, tokenjar.ErrConflict) {
+		return withHint(fmt.Errorf("the name %s or the address %s is taken", user.Username, user.Email),
+			"names and addresses are compared without case")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.stdout, "made user %s (%s)\n", made.Username, made.Email)
+	return err
+}
