@@ -70,7 +70,7 @@ type Cookies struct {
 
 // Auth says where the API is.
 type Auth struct {
-	Path      string `key:"path" default:"/auth" doc:"Prefix of the API."`
+	Path string `key:"path" default:"/auth" doc:"Prefix of the API."`
 }
 
 // CSRF says which other origins may send unsafe requests.
