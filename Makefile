@@ -1,0 +1,64 @@
+# make help lists what there is.
+
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+CC_FOUND := $(shell command -v $(shell go env CC))
+RACE     := $(if $(CC_FOUND),-race)
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the binary, as ./tokenjar
+	go build -o tokenjar ./cmd/tokenjar
+
+.PHONY: test
+test: go-test examples browser ## all tests; what is missing on this machine is skipped with a sentence
+
+.PHONY: go-test
+go-test: ## the Go tests, with the race detector where a C compiler is found
+	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
+	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) ./...
+
+.PHONY: examples
+examples: ## build and test the examples
+	cd examples && go vet ./... && go test ./...
+
+.PHONY: browser
+browser: ## the browser test, where Chromium and Node are found
+	@if [ -z "$(CHROMIUM)" ] || ! command -v npm >/dev/null; then \
+	  if [ -n "$$TOKENJAR_REQUIRE_ALL" ]; then echo "browser test: Chromium and Node are required here" >&2; exit 1; fi; \
+	  echo "browser test skipped: it needs Chromium and Node"; \
+	else \
+	  { [ -d test/browser/node_modules ] || (cd test/browser && npm ci --no-audit --no-fund); } && \
+	  go build -o test/browser/node_modules/.tokenjar ./cmd/tokenjar && \
+	  cd test/browser && CHROMIUM="$(CHROMIUM)" TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" node --test --test-reporter=spec; \
+	fi
+
+.PHONY: screenshot
+screenshot: ## take the README's pictures of the demo page anew
+	mkdir -p docs/images
+	TOKENJAR_SCREENSHOT_DIR="$(CURDIR)/docs/images" $(MAKE) browser
+
+.PHONY: check
+check: ## formatting, vet, and whether go.mod is tidy
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
+	go vet ./...
+	go mod tidy -diff
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 30s) each
+	@go list ./... | while read -r pkg; do \
+	  go test -list '^Fuzz' $$pkg | grep '^Fuzz' | while read -r name; do \
+	    echo "== $$pkg $$name"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## the benchmarks, each against the bare thing in the same run
+	go test -run '^$$' -bench . -benchmem -count 3 ./...
+
+.PHONY: crash
+crash: ## kill -9 in mid-storm, many rounds (TOKENJAR_CRASH_ROUNDS, default 200)
+	TOKENJAR_CRASH_ROUNDS=$${TOKENJAR_CRASH_ROUNDS:-200} go test -run 'Kill|Crash' -timeout 60m -v ./store/sqlite
