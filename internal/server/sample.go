@@ -21,13 +21,12 @@ func serveSample(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{
-		"message":         "Hello from a protected API.",
-		"method":          r.Method,
-		"user_id":         id.UserID,
-		"session_id":      id.SessionID,
-		"signed_in_at":    id.AuthTime.UTC().Format(time.RFC3339),
-		"identity_until":  id.ExpiresAt.UTC().Format(time.RFC3339),
-		"token_in_script": false,
-	})
+	json.NewEncoder(w).Encode(struct {
+		Message       string    `json:"message"`
+		Method        string    `json:"method"`
+		UserID        string    `json:"user_id"`
+		SessionID     string    `json:"session_id"`
+		SignedInAt    time.Time `json:"signed_in_at"`
+		IdentityUntil time.Time `json:"identity_until"`
+	}{"Hello from a protected API.", r.Method, id.UserID, id.SessionID, id.AuthTime.UTC(), id.ExpiresAt.UTC()})
 }

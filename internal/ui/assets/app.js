@@ -44,6 +44,7 @@ class Unreachable extends Error {
 }
 
 const seen = { requests: 0, setCookie: 0 };
+let underWay = 0; // requests without an answer yet
 
 /**
  * Sends one request as JSON and returns {status, body, response}; throws Problem or Unreachable.
@@ -69,6 +70,7 @@ async function send(method, path, body, token) {
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   let response;
   let text;
+  underWay += 1;
   try {
     response = await fetch(path, {
       method,
@@ -81,6 +83,8 @@ async function send(method, path, body, token) {
   } catch {
     writeLog(method, path, null);
     throw new Unreachable();
+  } finally {
+    underWay -= 1;
   }
   skew(response);
   writeLog(method, path, response);
@@ -475,8 +479,9 @@ async function renew() {
     if (started !== era) return;
     calm();
     checks += 1;
-    if (setLife(body)) others?.postMessage('renewed');
-    else say($('life-note'), `The access token is fresh. It lasts until ${clock(life.accessText)}.`, 'honey');
+    life.accessText = ''; // this is another token, even where it ends in the same second
+    setLife(body);
+    others?.postMessage('renewed');
     await loadSessions();
   } catch (error) {
     if (started !== era) return;
@@ -514,8 +519,8 @@ function draw() {
     write('life-announce', !long || threshold.endsWith('live') ? '' : out ? 'The access token has run out. The next call renews it.' : 'The access token runs out in 30 seconds.');
   }
 
-  // One look after each deadline: another tab may have renewed, or the session may be over.
-  if ((out || refreshLeft === 0) && document.visibilityState === 'visible') {
+  // One look after each deadline: another tab may have renewed, or the session may be over. A call under way will tell.
+  if (underWay === 0 && document.visibilityState === 'visible' && (out || refreshLeft === 0)) {
     const mark = `${life.accessText} ${refreshLeft === 0}`;
     if (mark !== rechecked && now - (life.access ?? 0) > 300) {
       rechecked = mark;
@@ -728,9 +733,9 @@ async function changeSessions(path, done, again) {
   }
   if (started !== era) return;
   calm();
-  say($('sessions-note'), done);
   await loadSessions();
   if (started !== era) return;
+  say($('sessions-note'), done);
   if (document.activeElement === document.body) $('sign-out-all').focus({ preventScroll: true });
   await afterCall(`DELETE ${path.slice(0, auth.length + '/sessions'.length)}`);
 }
