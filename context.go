@@ -47,3 +47,9 @@ func LoggerFromContext(ctx context.Context) *slog.Logger {
 	}
 	return slog.Default()
 }
+
+// HasLogger reports whether the context carries a logger for faults of this request.
+func HasLogger(ctx context.Context) bool {
+	_, ok := ctx.Value(loggerKey).(*slog.Logger)
+	return ok
+}

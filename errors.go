@@ -55,6 +55,10 @@ var (
 	// users or sessions; the caller tries again.
 	ErrStoreUnavailable = errors.New("store unavailable")
 
+	// ErrClaimsTooLarge says that an access token with the program's claims does not fit into a cookie. Nothing was
+	// changed.
+	ErrClaimsTooLarge = errors.New("access token too large: fewer claims are needed")
+
 	// ErrKeyRingSealed says that the key ring in the store was sealed under a secret that is not configured.
 	ErrKeyRingSealed = errors.New("the key ring in the store does not open with the configured secret")
 )

@@ -6,3 +6,6 @@ import "context"
 func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Grant, error) {
 	return s.openSession(ctx, u, in, Client{IP: "192.0.2.1", UserAgent: "test"})
 }
+
+// PollRevocations is what Run does every moment.
+func (s *Service) PollRevocations(ctx context.Context) error { return s.pollRevocations(ctx) }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tokenjar/tokenjar/token"
 )
 
 // Refresh, from the token that was shown to the answer:
@@ -41,6 +44,9 @@ type RefreshRequest struct {
 // [*ReplayError] and [ErrStoreUnavailable]. With the last two nothing has ended and the token may be shown again.
 func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error) {
 	t, err := s.DecodeRefresh(in.Token)
+	if errors.Is(err, ErrTokenExpired) {
+		s.settleExpired(ctx, t)
+	}
 	if err != nil {
 		return Grant{}, err
 	}
@@ -54,15 +60,15 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 	case <-ctx.Done():
 		return Grant{}, fmt.Errorf("refresh: %w: %w", ErrStoreUnavailable, ctx.Err())
 	}
-	if why, revoked := s.revoked.reason(t.SessionID); revoked {
-		return Grant{}, endedFor(why)
+	if err := s.Ended(t.SessionID); err != nil {
+		return Grant{}, err
 	}
 	if o.err != nil {
 		return Grant{}, o.err
 	}
-	replays := o.replays.Load()
+	replays := o.replays
 	if !first {
-		replays = o.replays.Add(1)
+		replays += o.shared.Add(1)
 		s.event(ctx, "refresh.grace_replay", "user_id", t.UserID, "session_id", t.SessionID, "client_ip", in.Client.IP)
 	}
 	if replays > MaxReplays && !in.Renewal {
@@ -71,18 +77,44 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 	return o.grant, nil
 }
 
-// fly runs the rotation that all callers of one token share.
+// fly runs the rotation that all callers of one token share, and keeps its outcome for what is left of the grace, or of
+// the access token in it.
 func (s *Service) fly(ctx context.Context, o *outcome, t RefreshToken, in RefreshRequest) {
 	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
 	defer cancel()
-	verdict, grant, err := s.rotate(ctx, t, in)
-	o.grant, o.err = grant, err
-	o.replays.Store(int64(verdict.Session.ReplayCount))
+	verdict, grant, err := s.rotateSafely(ctx, t, in)
+	o.sessionID, o.generation = t.SessionID, grant.Generation
+	o.grant, o.err, o.replays = grant, err, int64(verdict.Session.ReplayCount)
 	keep := time.Duration(0)
 	if err == nil {
 		keep = s.timing.Grace - verdict.Session.ReadAt.Sub(verdict.Session.answeredAt())
+		keep = min(keep, grant.AccessExpires.Sub(s.now()))
 	}
 	s.outcomes.land(o, s.now(), keep)
+}
+
+// rotateSafely turns a panic in a program's claims hook or user store into an error. No request's goroutine is around
+// this one, so it would end the process, and with it everybody's service.
+func (s *Service) rotateSafely(ctx context.Context, t RefreshToken, in RefreshRequest) (v Verdict, g Grant, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(ctx, "panic in refresh", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			v, g, err = Verdict{}, Grant{}, errors.New("refresh: panic")
+		}
+	}()
+	return s.rotate(ctx, t, in)
+}
+
+// settleExpired makes the end of a session that is over final, so that a clock that steps back does not bring it to life
+// again. A token that is merely old ends nothing.
+func (s *Service) settleExpired(ctx context.Context, t RefreshToken) {
+	sess, err := s.store.Session(ctx, t.SessionID)
+	if err != nil || !sess.RevokedAt.IsZero() || !sess.overAt(sess.ReadAt) {
+		return
+	}
+	if err := s.endSessions(ctx, t.UserID, []string{t.SessionID}, ReasonExpired); err != nil {
+		s.log.WarnContext(ctx, "an expired session could not be ended", "session_id", t.SessionID, "err", err)
+	}
 }
 
 // answeredAt is when the grace in force began.
@@ -106,6 +138,13 @@ func (s *Service) rotate(ctx context.Context, t RefreshToken, in RefreshRequest)
 		UserAgent: in.Client.UserAgent, IP: in.Client.IP,
 	}
 	r.Presented, r.Successor = s.refresh.hashes(t)
+	var extra token.Claims
+	if !r.UserGone {
+		// What a program adds is asked for and measured first: a token that cannot be issued must not be spent for.
+		if extra, err = s.extraClaims(ctx, user, t.SessionID); err != nil {
+			return Verdict{}, Grant{}, err
+		}
+	}
 	verdict, err := s.store.Rotate(ctx, r)
 	if err != nil {
 		return Verdict{}, Grant{}, fmt.Errorf("rotate: %w", err)
@@ -131,26 +170,42 @@ func (s *Service) rotate(ctx context.Context, t RefreshToken, in RefreshRequest)
 		// A store that says "successful" about another token is at fault; an id of our own making must not get out.
 		return verdict, Grant{}, fmt.Errorf("rotate: %w: the row is not the successor's", ErrStoreUnavailable)
 	}
-	grant, err := s.grant(ctx, user, sess, jti)
+	grant, err := s.grant(user, extra, sess, jti)
 	return verdict, grant, err
 }
 
-// outcomes keeps the answer of each rotation of this process for the grace, by the token that was shown. A sign-out need
-// not clear it: whoever takes an answer looks at the revocations first.
+// outcomes keeps, for each session, the answer of its last rotation by this process, for the grace. The answer of the
+// rotation before it goes when the next one lands: a token two generations old is reuse, grace or not.
 type outcomes struct {
-	mu   sync.Mutex
-	byID map[string]*outcome
+	mu     sync.Mutex
+	byID   map[string]*outcome // by the token that was shown
+	newest map[string]*newest  // by session
+}
+
+// newest is what this process knows of a session's generation. It is remembered a little longer than the answer, so
+// that a slow handler's answer does not set cookies that have been replaced.
+type newest struct {
+	generation int64
+	kept       *outcome // nil once its grace is over
+	timer      *time.Timer
+	landings   int // tells a timer that it was stopped too late
 }
 
 type outcome struct {
 	id    string
 	done  chan struct{} // closed when the fields below are there
-	until time.Time     // by this node's clock, which may be set; a timer of its own removes the outcome in any case
+	until time.Time     // by this node's clock, which may be set; a timer removes the outcome in any case
 
-	grant   Grant
-	err     error
-	replays atomic.Int64
+	sessionID  string
+	generation int64
+	grant      Grant
+	err        error
+	replays    int64        // as the store counted them
+	shared     atomic.Int64 // answered from here beside those
 }
+
+// slowAnswer is how long an answer may take to begin after its renewal.
+const slowAnswer = time.Minute
 
 // join returns the flight of a token. The first to ask for it must fly it.
 func (o *outcomes) join(id string, now time.Time) (*outcome, bool) {
@@ -160,7 +215,7 @@ func (o *outcomes) join(id string, now time.Time) (*outcome, bool) {
 		return found, false
 	}
 	if o.byID == nil {
-		o.byID = make(map[string]*outcome)
+		o.byID, o.newest = make(map[string]*outcome), make(map[string]*newest)
 	}
 	flight := &outcome{id: id, done: make(chan struct{})}
 	o.byID[id] = flight
@@ -169,21 +224,81 @@ func (o *outcomes) join(id string, now time.Time) (*outcome, bool) {
 
 // land publishes an outcome and keeps it for a while; nothing is kept of a failure.
 func (o *outcomes) land(flight *outcome, now time.Time, keep time.Duration) {
-	o.mu.Lock()
-	flight.until = now.Add(keep)
-	o.mu.Unlock()
-	if keep > 0 {
-		time.AfterFunc(keep, func() { o.remove(flight) })
-	} else {
-		o.remove(flight)
-	}
-	close(flight.done)
-}
-
-func (o *outcomes) remove(flight *outcome) {
+	defer close(flight.done)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	flight.until = now.Add(keep)
+	if flight.err != nil {
+		o.forget(flight)
+		return
+	}
+	n := o.newest[flight.sessionID]
+	if n == nil {
+		n = &newest{}
+		o.newest[flight.sessionID] = n
+	}
+	if n.generation > flight.generation {
+		o.forget(flight)
+		return
+	}
+	if n.kept != nil && n.kept != flight {
+		o.forget(n.kept)
+	}
+	if n.timer != nil {
+		n.timer.Stop()
+	}
+	n.generation, n.kept = flight.generation, flight
+	n.landings++
+	if keep <= 0 {
+		o.forget(flight)
+		n.kept = nil
+		keep = slowAnswer
+	}
+	n.timer = o.expire(flight.sessionID, n, keep)
+}
+
+// expire drops a session's answer after a while, and a little later what is known of its generation.
+func (o *outcomes) expire(sessionID string, n *newest, after time.Duration) *time.Timer {
+	landing := n.landings
+	return time.AfterFunc(after, func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		switch {
+		case n.landings != landing:
+		case n.kept != nil:
+			o.forget(n.kept)
+			n.kept = nil
+			n.timer = o.expire(sessionID, n, slowAnswer)
+		case o.newest[sessionID] == n:
+			delete(o.newest, sessionID)
+		}
+	})
+}
+
+func (o *outcomes) forget(flight *outcome) {
 	if o.byID[flight.id] == flight {
 		delete(o.byID, flight.id)
 	}
+}
+
+// drop forgets what is kept of a session that has ended.
+func (o *outcomes) drop(sessionID string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := o.newest[sessionID]; n != nil {
+		n.landings++
+		n.timer.Stop()
+		if n.kept != nil {
+			o.forget(n.kept)
+		}
+		delete(o.newest, sessionID)
+	}
+}
+
+// superseded reports whether this process has rotated a session beyond a generation.
+func (o *outcomes) superseded(sessionID string, generation int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.newest[sessionID]
+	return n != nil && n.generation > generation
 }

@@ -58,12 +58,28 @@ func (r *revocations) forget(now time.Time) {
 	}
 }
 
+// Ended returns nil for a session that has not been revoked as far as this node knows; otherwise [ErrSessionEnded],
+// [ErrSessionReplaced] or [ErrSessionReused]. It asks no store.
+func (s *Service) Ended(sessionID string) error {
+	if why, revoked := s.revoked.reason(sessionID); revoked {
+		return endedFor(why)
+	}
+	return nil
+}
+
+// Outdated reports whether a grant has been overtaken as far as this node knows: its session has been revoked, or
+// rotated further. An answer that begins only now must not put its cookies over newer ones.
+func (s *Service) Outdated(g Grant) bool {
+	return s.Ended(g.SessionID) != nil || s.outcomes.superseded(g.SessionID, g.Generation)
+}
+
 // learn makes revocations effective on this node: from here on no token of these sessions is accepted and no answer of
 // a refresh in flight is given.
 func (s *Service) learn(why Reason, sessionIDs ...string) {
-	until := s.now().Add(s.keys.Load().longestAccess + revocationOverlap)
+	until := s.now().Add(max(s.keys.Load().longestAccess, s.timing.Grace, slowAnswer) + revocationOverlap)
 	for _, id := range sessionIDs {
 		s.revoked.add(id, why, until)
+		s.outcomes.drop(id)
 	}
 }
 
@@ -98,6 +114,9 @@ func (s *Service) pollRevocations(ctx context.Context) error {
 		}
 	}
 	found, now, err := s.store.Revocations(ctx, s.revoked.since.Add(-revocationOverlap))
+	if err == nil && now.Before(s.revoked.since) { // the store's clock has stepped back
+		found, now, err = s.store.Revocations(ctx, now.Add(-s.keys.Load().longestAccess-revocationOverlap))
+	}
 	if err != nil {
 		return err
 	}

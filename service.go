@@ -217,6 +217,9 @@ func (c Config) complete() (Config, error) {
 // Timing returns the session limits in force.
 func (s *Service) Timing() Timing { return s.timing }
 
+// Logger returns the logger of the configuration.
+func (s *Service) Logger() *slog.Logger { return s.log }
+
 // CSRFKeys returns the keys that package csrf MACs its tokens with: the first issues, all verify.
 func (s *Service) CSRFKeys() [][]byte { return s.csrf }
 
@@ -257,7 +260,11 @@ func (s *Service) Run(ctx context.Context) error {
 			err = s.flushSeen(ctx)
 		case <-prune.C:
 			s.revoked.forget(s.now())
-			err = s.prune(ctx)
+			var more bool
+			more, err = s.prune(ctx)
+			if prune.Reset(pruneEvery); more {
+				prune.Reset(flushEvery) // a batch at a time, so that nothing else waits for it
+			}
 		}
 		switch { // one line when it begins and one when it is over, however long it lasts
 		case err != nil && !failing && ctx.Err() == nil:
@@ -269,15 +276,10 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// prune deletes what has long ended, in short transactions.
-func (s *Service) prune(ctx context.Context) error {
-	keep := s.keys.Load().longestAccess + revocationOverlap
-	for {
-		n, err := s.store.PruneSessions(ctx, keep, pruneBatch)
-		if err != nil || n < pruneBatch {
-			return err
-		}
-	}
+// prune deletes a batch of what has long ended, and reports whether there may be more.
+func (s *Service) prune(ctx context.Context) (more bool, err error) {
+	n, err := s.store.PruneSessions(ctx, s.keys.Load().longestAccess+revocationOverlap, pruneBatch)
+	return n == pruneBatch, err
 }
 
 // Ready reports whether the store answers.

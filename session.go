@@ -72,6 +72,7 @@ const (
 	ReasonEndedByUser     Reason = "ended_by_user"    // from the list of sessions
 	ReasonSessionLimit    Reason = "session_limit"    // the oldest made room
 	ReasonReuse           Reason = "reuse"            // a copied refresh token was used
+	ReasonExpired         Reason = "expired"          // shown after its end, which is final from then on
 	ReasonUserDisabled    Reason = "user_disabled"    // the account was disabled or deleted
 	ReasonPasswordChanged Reason = "password_changed" // or anything else that moved the epoch
 )

@@ -63,6 +63,21 @@ func (s *Service) LiveSession(ctx context.Context, id Identity) (Session, error)
 	return sess, err
 }
 
+// OverForGood reports whether none of the sessions is live and none ended because the same browser signed in again: only
+// then can nobody miss their cookies.
+func (s *Service) OverForGood(ctx context.Context, sessions []SignedSession) (bool, error) {
+	for _, each := range sessions {
+		_, _, err := s.liveSession(ctx, each.SessionID, each.UserID)
+		switch {
+		case err == nil, errors.Is(err, ErrSessionReplaced):
+			return false, nil
+		case !errors.Is(err, ErrSessionEnded) && !errors.Is(err, ErrSessionReused):
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // LiveSessions returns those of the sessions that are live.
 func (s *Service) LiveSessions(ctx context.Context, sessions []SignedSession) ([]SignedSession, error) {
 	var live []SignedSession
@@ -80,8 +95,8 @@ func (s *Service) LiveSessions(ctx context.Context, sessions []SignedSession) ([
 
 // liveSession returns a live session of an active user.
 func (s *Service) liveSession(ctx context.Context, sessionID, userID string) (Session, User, error) {
-	if why, revoked := s.revoked.reason(sessionID); revoked {
-		return Session{}, User{}, endedFor(why)
+	if err := s.Ended(sessionID); err != nil {
+		return Session{}, User{}, err
 	}
 	sess, err := s.store.Session(ctx, sessionID)
 	switch {

@@ -1,6 +1,7 @@
 package tokenjar
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -9,7 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/tokenjar/tokenjar/token"
@@ -61,25 +64,40 @@ func (s *Service) newAccessCodec() (err error) {
 type accessToken struct {
 	text    string
 	expires time.Time
+	claims  token.Claims
 }
 
-// issueAccess signs an access token for a session as it is now. It never outlives the session.
-func (s *Service) issueAccess(ctx context.Context, u User, sess Session) (accessToken, error) {
-	claims := token.Claims{}
-	if s.cfg.Claims != nil {
-		extra, err := s.cfg.Claims(ctx, u)
-		if err != nil {
-			return accessToken{}, fmt.Errorf("claims hook: %w", err)
-		}
-		for name, value := range extra {
-			claims[name] = value
-		}
-		for _, name := range reservedClaims {
-			if _, taken := extra[name]; taken {
-				return accessToken{}, fmt.Errorf("claims hook: %q is reserved", name)
-			}
+// extraClaims asks the program's hook for its claims and checks that a token with them can be issued. It is asked before
+// anything is committed.
+func (s *Service) extraClaims(ctx context.Context, u User, sessionID string) (token.Claims, error) {
+	if s.cfg.Claims == nil {
+		return nil, nil
+	}
+	extra, err := s.cfg.Claims(ctx, u)
+	if err != nil {
+		return nil, fmt.Errorf("claims hook: %w", err)
+	}
+	for _, name := range reservedClaims {
+		if _, taken := extra[name]; taken {
+			return nil, fmt.Errorf("claims hook: %q is reserved", name)
 		}
 	}
+	trial := Session{
+		ID: sessionID, UserID: u.ID, Generation: 1 << 40, AuthTime: s.now(), IdleExpiresAt: s.now().Add(s.cfg.AccessLifetime),
+	}
+	if _, err := s.issueAccess(u, extra, trial); err != nil {
+		return nil, err
+	}
+	return extra, nil
+}
+
+// maxAccessToken is what a cookie holds beside its name (RFC 6265, section 6.1).
+const maxAccessToken = 4096 - 96
+
+// issueAccess signs an access token for a session as it is now. It never outlives the session.
+func (s *Service) issueAccess(u User, extra token.Claims, sess Session) (accessToken, error) {
+	claims := make(token.Claims, len(extra)+len(reservedClaims))
+	maps.Copy(claims, extra)
 	claims["sub"] = u.ID
 	claims["sid"] = sess.ID
 	claims["gen"] = sess.Generation
@@ -92,21 +110,38 @@ func (s *Service) issueAccess(ctx context.Context, u User, sess Session) (access
 	}
 	claims, err := s.accessEncoder.Complete(claims, life)
 	if err != nil {
-		return accessToken{}, err
+		return accessToken{}, fmt.Errorf("access token: %w", err)
 	}
 	expires, ok := claims.Time("exp")
 	if !ok {
 		return accessToken{}, errors.New("access token without exp")
 	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return accessToken{}, fmt.Errorf("claims: %w", err)
+	text, err := s.accessEncoder.Sign(claims)
+	if errors.Is(err, token.ErrTooLarge) || len(text) > maxAccessToken {
+		return accessToken{}, ErrClaimsTooLarge
 	}
-	text, err := currentRing{s}.Sign(typeAccess, payload)
 	if err != nil {
-		return accessToken{}, fmt.Errorf("sign access token: %w", err)
+		return accessToken{}, fmt.Errorf("access token: %w", err)
 	}
-	return accessToken{text: text, expires: expires}, nil
+	// The claims as every reader will have them, whatever Go types they were made of.
+	if claims, err = readBack(text); err != nil {
+		return accessToken{}, fmt.Errorf("access token: %w", err)
+	}
+	return accessToken{text: text, expires: expires, claims: claims}, nil
+}
+
+// readBack reads the claims of a token that was signed here a moment ago.
+func readBack(text string) (claims token.Claims, err error) {
+	_, rest, _ := strings.Cut(text, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	data, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return nil, err
+	}
+	reader := json.NewDecoder(bytes.NewReader(data))
+	reader.UseNumber()
+	err = reader.Decode(&claims)
+	return claims, err
 }
 
 // jitter shortens a life by up to 5 %, in whole seconds.

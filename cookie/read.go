@@ -10,7 +10,11 @@ import (
 // MaxPairs is how many cookies a request may bear. Browsers keep about 180 for a site.
 const MaxPairs = 200
 
-// ErrTooMany is returned for a request with more than [MaxPairs] cookies. The answer is 431, never the same as
+// MaxSame is how many values of one of our names are looked at. A few come from scopes that overlap; more are sent to
+// make somebody verify them.
+const MaxSame = 8
+
+// ErrTooMany is returned for a request with more than [MaxPairs] cookies, or more than [MaxSame] of one of our names. The answer is 431, never the same as
 // without cookies: among those not looked at may be ours (RFC 6585, section 5).
 var ErrTooMany = errors.New("cookie: more than 200 cookies")
 
@@ -51,6 +55,9 @@ func (p *Policy) Read(h http.Header) (Cookies, error) {
 	})
 	if err != nil {
 		return Cookies{}, err
+	}
+	if max(len(c.Access.Values), len(c.Refresh.Values), len(c.CSRF.Values)) > MaxSame {
+		return Cookies{}, ErrTooMany
 	}
 	return c, nil
 }

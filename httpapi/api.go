@@ -84,6 +84,9 @@ func (a *API) Owns(path string) bool {
 
 // ServeHTTP serves one request. A trailing slash makes no difference, and nothing is ever redirected.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !tokenjar.HasLogger(r.Context()) { // no server of ours is around this handler
+		r = r.WithContext(tokenjar.ContextWithLogger(r.Context(), a.service.Logger()))
+	}
 	// Every answer is JSON, whatever is asked for; and huma's reader of this field panics on some texts.
 	r.Header.Del("Accept")
 	path := r.URL.EscapedPath()

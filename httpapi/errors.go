@@ -40,6 +40,9 @@ func (a *API) transform(ctx huma.Context, _ string, v any) (any, error) {
 	return problem.Prepare(w.Header(), r.Context(), err), nil
 }
 
+// maxFields is how many members one answer names: a short request must not make a long answer.
+const maxFields = 20
+
 // fromHuma translates the outcome of huma's validation: which member, and what is wrong with it.
 func fromHuma(m *huma.ErrorModel) error {
 	p := problem.New(problem.ValidationFailed)
@@ -53,7 +56,10 @@ func fromHuma(m *huma.ErrorModel) error {
 	default:
 		return m // logged as ours
 	}
-	for _, e := range m.Errors {
+	for i, e := range m.Errors {
+		if i == maxFields {
+			break
+		}
 		_, field, _ := strings.Cut(e.Location, ".") // behind "body", "path" or "query"
 		code := "invalid"
 		message := e.Message

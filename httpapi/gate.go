@@ -138,7 +138,7 @@ func (a *API) tokenGate(op operation, always bool, next http.Handler) http.Handl
 	return private(func(w http.ResponseWriter, r *http.Request) {
 		body, members, bodyErr := op.readBody(w, r)
 		shown, readErr := a.guard.Read(r)
-		v := &visit{shown: shown, bodyToken: op.body && hasToken(members)}
+		v := &visit{shown: shown, bodyToken: op.hasToken(members)}
 		var err error
 		if !v.bodyToken && (always || shown.AnyCookie) {
 			err = a.guard.CheckOrigin(r)
@@ -174,8 +174,8 @@ func (a *API) checkLiveCSRF(r *http.Request, shown middleware.Shown) error {
 		switch {
 		case err == nil:
 			live = append(live, tokenjar.SignedSession{SessionID: state.Session.ID, UserID: state.User.ID})
-		case errors.Is(err, tokenjar.ErrStoreUnavailable):
-			return err
+		case problem.From(err).Status != http.StatusUnauthorized:
+			return err // nobody can tell whether it is alive
 		}
 	}
 	return a.checkAnyCSRF(r, live)
@@ -279,6 +279,7 @@ func (op operation) checkMembers(members map[string]any) error {
 		return nil
 	}
 	slices.SortFunc(bad, func(a, b problem.Field) int { return strings.Compare(a.Field, b.Field) })
+	bad = bad[:min(len(bad), maxFields)]
 	return problem.New(problem.ValidationFailed).WithErrors(bad...)
 }
 
@@ -317,12 +318,8 @@ func refuseQuery(r *http.Request) error {
 		WithDetail("This takes no query parameters. Credentials belong in the body.")
 }
 
-// hasToken reports whether a body brings a token of its own.
-func hasToken(members map[string]any) bool {
-	for _, name := range []string{"refresh", "token"} {
-		if s, ok := members[name].(string); ok && s != "" {
-			return true
-		}
-	}
-	return false
+// hasToken reports whether a body brings a token of its own, under the member this operation takes it from.
+func (op operation) hasToken(members map[string]any) bool {
+	s, ok := members[op.token].(string)
+	return ok && s != ""
 }

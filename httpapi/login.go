@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/cookie"
 )
 
 type loginInput struct {
@@ -58,26 +57,25 @@ func (a *API) login(ctx context.Context, in *loginInput) (*loginOutput, error) {
 		credentials.Replaces = append(credentials.Replaces, s.SessionID)
 	}
 	grant, err := a.service.Login(ctx, credentials, a.guard.Client(v.request))
+	if errors.Is(err, tokenjar.ErrInvalidCredentials) {
+		a.clearDead(ctx, v)
+	}
 	if err != nil {
-		v.clearDead(a, ctx)
 		return nil, err
 	}
 	out := &loginOutput{}
-	if out.SetCookie, err = a.grantCookies(ctx, grant); err != nil {
-		return nil, err
+	if out.SetCookie, err = a.grantCookies(grant); err != nil {
+		end := []tokenjar.SignedSession{{SessionID: grant.SessionID, UserID: grant.User.ID}}
+		return nil, errors.Join(err, a.service.Logout(ctx, end)) // a session nobody has the cookies of
 	}
 	out.Body.User = publicUser(grant.User)
 	out.Body.Expirations = a.expirations(grant)
 	return out, nil
 }
 
-// grantCookies builds the cookies of a grant. A session whose cookies no browser would take is ended again.
-func (a *API) grantCookies(ctx context.Context, grant tokenjar.Grant) ([]string, error) {
+// grantCookies builds the cookies of a grant.
+func (a *API) grantCookies(grant tokenjar.Grant) ([]string, error) {
 	cookies, err := a.guard.GrantCookies(grant)
-	if errors.Is(err, cookie.ErrTooLarge) {
-		end := []tokenjar.SignedSession{{SessionID: grant.SessionID, UserID: grant.User.ID}}
-		err = errors.Join(err, a.service.Logout(ctx, end))
-	}
 	if err != nil {
 		return nil, fmt.Errorf("build cookies: %w", err)
 	}
@@ -92,14 +90,14 @@ func headerValues(cookies []*http.Cookie) []string {
 	return values
 }
 
-// clearDead takes cookies from the browser that cannot come to life again: none of them verifies, or the session of
-// every one that does is over. Asking the store may fail; then the cookies stay.
-func (v *visit) clearDead(a *API, ctx context.Context) {
+// clearDead takes cookies from the browser that cannot come to life again: none of them verifies, or every session that
+// one names is over for good. While the store cannot tell, they stay.
+func (a *API) clearDead(ctx context.Context, v *visit) {
 	if !v.shown.AnyCookie {
 		return
 	}
-	live, err := a.service.LiveSessions(ctx, a.service.SignedSessions(v.shown.Access, v.shown.Refresh))
-	if err == nil && len(live) == 0 {
+	over, err := a.service.OverForGood(ctx, a.service.SignedSessions(v.shown.Access, v.shown.Refresh))
+	if err == nil && over {
 		v.cookies = a.guard.ClearCookies()
 	}
 }

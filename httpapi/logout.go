@@ -28,18 +28,19 @@ func (a *API) logout(ctx context.Context, in *logoutInput) (*logoutOutput, error
 	if err := a.checkAnyCSRF(v.request, live); err != nil {
 		return nil, err
 	}
-	ends := live
+	ends := byCookie
 	if len(byCookie) == 0 && v.shown.Bearer != "" {
-		bearer := a.service.SignedSessions([]string{v.shown.Bearer}, []string{v.shown.Bearer})
-		if ends, err = a.service.LiveSessions(ctx, bearer); err != nil {
+		ends = a.service.SignedSessions([]string{v.shown.Bearer}, []string{v.shown.Bearer})
+		if live, err = a.service.LiveSessions(ctx, ends); err != nil {
 			return nil, err
 		}
 	}
+	// Also what is over already: a clock that steps back must not undo an end that was asked for.
 	if err := a.service.Logout(ctx, ends); err != nil {
 		return nil, err
 	}
 	if in.All {
-		for _, each := range ends {
+		for _, each := range live {
 			if _, err := a.service.LogoutAll(ctx, each.UserID); err != nil {
 				return nil, err
 			}

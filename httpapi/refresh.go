@@ -51,7 +51,7 @@ func (a *API) refresh(ctx context.Context, in *refreshInput) (*refreshOutput, er
 		out.Body.Access, out.Body.Refresh = grant.AccessToken, grant.RefreshToken
 		return out, nil
 	}
-	if out.SetCookie, err = a.grantCookies(ctx, grant); err != nil {
+	if out.SetCookie, err = a.grantCookies(grant); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -60,23 +60,21 @@ func (a *API) refresh(ctx context.Context, in *refreshInput) (*refreshOutput, er
 // csrfRefused lets a dead session's cookie be told so, and cleared, although its CSRF token is missing: a stale cookie
 // must not keep anybody from finding out that they have to sign in.
 func (a *API) csrfRefused(ctx context.Context, v *visit, cred middleware.Credential, refused error) error {
-	live, err := a.service.LiveSessions(ctx, []tokenjar.SignedSession{{SessionID: cred.SessionID(), UserID: cred.Refresh.UserID}})
-	if err == nil && len(live) == 0 {
-		return a.refreshRefused(ctx, v, tokenjar.ErrSessionEnded)
+	_, err := a.service.LiveSession(ctx, tokenjar.Identity{SessionID: cred.SessionID(), UserID: cred.Refresh.UserID})
+	if errors.Is(err, tokenjar.ErrSessionEnded) || errors.Is(err, tokenjar.ErrSessionReused) {
+		return a.refreshRefused(ctx, v, err)
 	}
 	return refused
 }
 
-// refreshRefused clears the cookies when the session is over for good. They stay when anything may be better next
-// time, when the same browser has signed in again meanwhile and holds newer ones, and when another session of these
-// cookies still lives.
+// refreshRefused clears the cookies when they are dead for good. They stay when anything may be better next time.
 func (a *API) refreshRefused(ctx context.Context, v *visit, err error) error {
 	p := problem.From(err)
 	if p.Status != http.StatusUnauthorized {
 		return err
 	}
-	if !v.bodyToken && !errors.Is(err, tokenjar.ErrSessionReplaced) {
-		v.clearDead(a, ctx)
+	if !v.bodyToken {
+		a.clearDead(ctx, v)
 	}
 	return p.WithAction(problem.Login)
 }

@@ -12,9 +12,9 @@ func (a *API) register() {
 	// sign in, stay in, sign out
 	add(a, a.signIn, post(at+"/login", "login", "Sign in", body), a.login)
 	add(a, a.spend, post(at+"/logout", "logout", "Sign out"), a.logout)
-	add(a, a.spend, post(at+"/token/refresh", "refresh", "Renew the session", body), a.refresh)
+	add(a, a.spend, post(at+"/token/refresh", "refresh", "Renew the session", bodyWithToken("refresh")), a.refresh)
 	// who is signed in
-	add(a, a.check, post(at+"/token/verify", "verify", "Check a token", body), a.verify)
+	add(a, a.check, post(at+"/token/verify", "verify", "Check a token", bodyWithToken("token")), a.verify)
 	add(a, a.open, get(at+"/session", "session", "Tell whether somebody is signed in"), a.session)
 	add(a, a.open, get(at+"/csrf", "csrf", "Get the CSRF token"), a.csrf)
 	add(a, a.member, get(at+"/user", "user", "Show the signed-in user"), a.user)
@@ -35,10 +35,15 @@ func (a *API) register() {
 type operation struct {
 	huma.Operation
 	body    bool     // it reads a JSON body
+	token   string   // the member of the body that may bring a token
 	members []string // that the body may have
 }
 
 func body(op *operation) { op.body = true }
+
+func bodyWithToken(member string) func(*operation) {
+	return func(op *operation) { op.body, op.token = true, member }
+}
 
 func post(path, id, summary string, more ...func(*operation)) operation {
 	return newOperation(http.MethodPost, path, id, summary, more)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/problem"
@@ -17,8 +18,9 @@ import (
 // answer is a ResponseWriter that sets the guard's headers at the last moment, when the handler can no longer undo it.
 type answer struct {
 	http.ResponseWriter
-	cookies []*http.Cookie
-	begun   bool
+	cookies  []*http.Cookie
+	outdated func() bool // the cookies have been overtaken while the handler was at work
+	begun    bool
 }
 
 func newAnswer(w http.ResponseWriter) *answer { return &answer{ResponseWriter: w} }
@@ -58,6 +60,9 @@ func (a *answer) begin() {
 	}
 	a.begun = true
 	h := a.Header()
+	if a.outdated != nil && a.outdated() {
+		a.cookies = nil // the browser has newer ones, or was signed out
+	}
 	for _, c := range a.cookies {
 		h.Add("Set-Cookie", c.String())
 	}
@@ -101,7 +106,7 @@ func privately(lines []string) string {
 	for part := range strings.SplitSeq(all, ",") {
 		part = strings.TrimSpace(part)
 		name, _, hasValue := strings.Cut(part, "=")
-		switch name = strings.ToLower(name); {
+		switch name = strings.ToLower(strings.TrimSpace(name)); {
 		case name == "", name == "public", name == "s-maxage":
 			continue
 		case name == "no-store":
@@ -137,7 +142,7 @@ func addVary(h http.Header, names ...string) {
 // GrantCookies builds the cookies that carry a grant.
 func (g *Guard) GrantCookies(grant tokenjar.Grant) ([]*http.Cookie, error) {
 	now := g.now()
-	access, err := g.cookies.Access(grant.AccessToken, grant.AccessExpires.Sub(now))
+	access, err := g.cookies.Access(grant.AccessToken, max(grant.AccessExpires.Sub(now), time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("access cookie: %w", err)
 	}
@@ -185,5 +190,6 @@ func (g *Guard) SetGrant(w http.ResponseWriter, grant tokenjar.Grant) error {
 		return problem.New(problem.Internal)
 	}
 	a.cookies = cookies
+	a.outdated = func() bool { return g.service.Outdated(grant) }
 	return nil
 }

@@ -110,8 +110,10 @@ func (g *Guard) Judge(shown Shown) (Credential, error) {
 	case cred.Identity.UserID != "":
 		cred.Reason = nil
 		return cred, g.checkBearerBeside(shown, cred.Identity.UserID)
-	case w.revoked:
+	case w.revoked && cred.RefreshToken != "":
 		return Credential{}, tokenjar.ErrTokenRevoked
+	case w.revoked:
+		return g.judgeBearer(shown, tokenjar.ErrTokenRevoked)
 	case cred.RefreshToken != "":
 		if cred.Reason == nil {
 			cred.Reason = tokenjar.ErrNotAuthenticated
@@ -164,6 +166,9 @@ func (g *Guard) weigh(shown Shown) (w weighed, err error) {
 	user := w.Identity.UserID
 	for _, raw := range shown.Refresh {
 		t, err := g.service.DecodeRefresh(raw)
+		if err == nil {
+			err = g.service.Ended(t.SessionID) // as far as it can be told without a store
+		}
 		switch {
 		case err != nil:
 			w.refreshReason = better(w.refreshReason, err)
@@ -231,9 +236,12 @@ func (g *Guard) judgeBearer(shown Shown, cookieReason error) (Credential, error)
 var errTwoUsers = problem.New(problem.TokenInvalid).
 	WithDetail("The request bears tokens of two users. Delete this site's cookies and sign in again.")
 
-// better returns the error that tells more: expired before of the wrong type before invalid.
+// better returns the error that tells more: revoked or ended before expired before of the wrong type before invalid.
 func better(a, b error) error {
-	for _, best := range []error{tokenjar.ErrTokenExpired, tokenjar.ErrWrongTokenType} {
+	for _, best := range []error{
+		tokenjar.ErrTokenRevoked, tokenjar.ErrSessionReused, tokenjar.ErrSessionEnded, tokenjar.ErrTokenExpired,
+		tokenjar.ErrWrongTokenType,
+	} {
 		switch {
 		case errors.Is(a, best):
 			return a

@@ -68,6 +68,10 @@ func New(cfg Config) (*Guard, error) {
 	errs = append(errs, err)
 	g.origins, err = csrf.NewOrigins(cfg.TrustedOrigins)
 	errs = append(errs, err)
+	if cfg.Service.Timing().Grace == 0 && !cfg.NoRenewal {
+		errs = append(errs, errors.New("middleware: Config.NoRenewal must be set when the service has no grace: "+
+			"of two parallel requests that are renewed, the second would end the session"))
+	}
 	keys := cfg.Service.CSRFKeys()
 	g.tokens, err = csrf.NewTokens(keys[0], keys[1:]...)
 	errs = append(errs, err)
@@ -135,6 +139,7 @@ func (g *Guard) protect(next http.Handler, required bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := newAnswer(w)
 		defer a.finish()
+		r = g.withLogger(r)
 		cred, err := g.admit(r)
 		switch {
 		case err == nil:
@@ -163,6 +168,14 @@ func (g *Guard) protect(next http.Handler, required bool) http.Handler {
 		}
 		next.ServeHTTP(a, r)
 	})
+}
+
+// withLogger gives faults of this request the service's logger, unless a server around us has given it one.
+func (g *Guard) withLogger(r *http.Request) *http.Request {
+	if tokenjar.HasLogger(r.Context()) {
+		return r
+	}
+	return r.WithContext(tokenjar.ContextWithLogger(r.Context(), g.service.Logger()))
 }
 
 // admit judges origin, credentials and CSRF token, and whether a renewal would be allowed. It changes nothing.

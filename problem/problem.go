@@ -142,7 +142,7 @@ func Prepare(h http.Header, ctx context.Context, err error) *Problem {
 		p.RequestID = rand.Text()
 		h.Set("X-Request-Id", p.RequestID)
 	}
-	if p.Status >= 500 {
+	if p.Status >= 500 && !errors.Is(err, context.Canceled) { // a client that leaves is no fault of ours
 		tokenjar.LoggerFromContext(ctx).LogAttrs(ctx, slog.LevelError, "request failed",
 			slog.String("code", string(p.Code)), slog.String("request_id", p.RequestID), slog.Any("err", err))
 	}

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -138,6 +139,9 @@ func codeOf(err error) Code {
 		{csrf.ErrToken, CSRFFailed},
 		{cookie.ErrTooMany, HeaderTooLarge},
 		{cookie.ErrTooLarge, ClaimsTooLarge},
+		{tokenjar.ErrClaimsTooLarge, ClaimsTooLarge},
+		{context.Canceled, Overloaded}, // nobody reads the answer
+		{context.DeadlineExceeded, Overloaded},
 	} {
 		if errors.Is(err, row.err) {
 			return row.code

@@ -128,7 +128,12 @@ func (e *Encoder) Encode(claims Claims, lifetime time.Duration) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	payload, err := marshalClaims(full)
+	return e.Sign(full)
+}
+
+// Sign signs claims that [Encoder.Complete] has returned, and refuses what [Encoder.Encode] refuses.
+func (e *Encoder) Sign(complete Claims) (string, error) {
+	payload, err := marshalClaims(complete)
 	if err != nil {
 		return "", err
 	}

@@ -7,11 +7,15 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tokenjar/tokenjar/internal/server"
 )
+
+// notice is how long /readyz says 503 before connections are refused: long enough for whoever balances the load to look.
+const notice = time.Second
 
 func serveCommand(o *options) *cobra.Command {
 	var listen, publicURL string
@@ -23,9 +27,9 @@ func serveCommand(o *options) *cobra.Command {
 Settings come from tokenjar.yaml in the working folder, the environment (TOKENJAR_LISTEN and so on) and the flags; what
 comes later wins. Without any, it serves this machine alone and keeps its secret and its database in the working folder.
 
-It is ready when it has printed its address; GET /readyz then answers 200. SIGTERM and SIGINT let the requests under way
-finish, for at most 10 seconds; a second one ends it at once. SIGHUP is ignored: to take on new settings, restart it.
-Logs go to standard error.`,
+It is ready when it has printed its address; GET /readyz then answers 200. At SIGTERM and SIGINT /readyz says 503 for a
+second, then the requests under way may finish, for at most 10 seconds; a second signal ends it at once. SIGHUP is
+ignored: to take on new settings, restart it. Logs go to standard error.`,
 		Example: "  tokenjar serve --listen 127.0.0.1:9000\n" +
 			"  tokenjar serve --listen :8080 --public-url https://app.example.com",
 		Args: cobra.NoArgs,
@@ -78,7 +82,7 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 
 	var address net.Addr
 	s, err := server.Open(ctx, cfg.Config, secret, store, server.Options{
-		Logger: log, Version: version().Version,
+		Logger: log, Version: version().Version, Notice: notice,
 		Ready: func(url string) {
 			fmt.Fprintf(o.stdout, "tokenjar serves %s (listening on %s)\n", url, address)
 		},

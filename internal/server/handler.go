@@ -17,7 +17,7 @@ import (
 
 // Handler returns the whole tree: request id, log, headers, host, method, path, and the room the path belongs to.
 func (s *Server) Handler() http.Handler {
-	return s.observe(s.secure(s.judge(http.HandlerFunc(s.dispatch))))
+	return s.observe(s.secure(s.judge(s.dispatch)))
 }
 
 // A room is where a path leads.
@@ -44,8 +44,9 @@ func (s *Server) roomOf(path string) room {
 	return nowhere
 }
 
-func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
-	switch s.roomOf(r.URL.EscapedPath()) {
+// dispatch takes a request to its room. The path is the canonical one that was judged.
+func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, path string) {
+	switch s.roomOf(path) {
 	case apiRoom:
 		s.api.ServeHTTP(w, r)
 	case sampleRoom:

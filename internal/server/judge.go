@@ -38,11 +38,12 @@ func hosts(public *url.URL) []string {
 
 // judge lets a request with our host, a known method and an unambiguous path through, with its path in the canonical
 // form.
-func (s *Server) judge(next http.Handler) http.Handler {
+func (s *Server) judge(next func(http.ResponseWriter, *http.Request, string)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.TransferEncoding) > 0 {
-			// net/http drops a Content-Length that came along before any handler can see it. Nothing may follow on
-			// this connection (RFC 9112, section 6.1).
+		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+			// net/http drops a Content-Length that came along with a Transfer-Encoding, and in HTTP/1.0 the
+			// Transfer-Encoding itself, before any handler can see it. Nothing may follow on this connection (RFC 9112,
+			// section 6.1).
 			w.Header().Set("Connection", "close")
 		}
 		raw := rawPath(r)
@@ -71,7 +72,7 @@ func (s *Server) judge(next http.Handler) http.Handler {
 			return
 		}
 		setPath(r, path)
-		next.ServeHTTP(w, r)
+		next(w, r, path)
 	})
 }
 

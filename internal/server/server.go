@@ -20,6 +20,7 @@ import (
 	"github.com/tokenjar/tokenjar/internal/ui"
 	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/problem"
 )
 
 // Limits on connections. A client slower than these is cut off.
@@ -182,7 +183,7 @@ func (s *Server) Service() *tokenjar.Service { return s.service }
 // ready reports whether requests should be sent here.
 func (s *Server) ready(ctx context.Context) error {
 	if s.stopping.Load() {
-		return fmt.Errorf("the server is stopping: %w", tokenjar.ErrStoreUnavailable)
+		return problem.New(problem.StoreUnavailable).WithDetail("This server is stopping. Ask another one.")
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()

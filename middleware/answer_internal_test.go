@@ -1,0 +1,117 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+func TestPrivately(t *testing.T) {
+	for said, want := range map[string]string{
+		"":                                   "private",
+		"public":                             "private",
+		"public, max-age=60":                 "private, max-age=60",
+		"max-age=60":                         "private, max-age=60",
+		"private, max-age=60":                "private, max-age=60",
+		"PRIVATE":                            "PRIVATE",
+		"Public, S-MaxAge=600, max-age=1":    "private, max-age=1",
+		"no-store":                           "no-store",
+		"no-cache":                           "private, no-cache",
+		`private="Set-Cookie", max-age=9`:    "no-store",
+		`no-cache="X, public", public`:       "no-store",
+		"private=set-cookie":                 "private",
+		" public ,, max-age=1 , immutable ,": "private, max-age=1, immutable",
+		"publicity":                          "private, publicity",
+		"public=x":                           "private",
+		"must-revalidate, s-maxage = 5":      "private, must-revalidate",
+		"max-age=60, no-store, public":       "max-age=60, no-store",
+		"s-maxage=1, stale-while-revalidate": "private, stale-while-revalidate",
+		"proxy-revalidate, public, max-age=": "private, proxy-revalidate, max-age=",
+	} {
+		if got := privately([]string{said}); got != want {
+			t.Errorf("%q: got %q, want %q", said, got, want)
+		}
+	}
+	if got := privately([]string{"public", "max-age=1"}); got != "private, max-age=1" {
+		t.Errorf("two lines: %q", got)
+	}
+	if got := privately(nil); got != "private" {
+		t.Errorf("no line: %q", got)
+	}
+}
+
+func TestProtectCaches(t *testing.T) {
+	given := func() http.Header {
+		return http.Header{
+			"Cache-Control": {"public, max-age=600"}, "ETag": {"x"}, "Etag": {"y"}, "Last-Modified": {"z"}, "Expires": {"z"}, "Vary": {"Accept-Encoding"},
+			"CDN-Cache-Control": {"max-age=1"}, "Cloudflare-Cdn-Cache-Control": {"max-age=1"}, "Surrogate-Control": {"x"}, "X-Accel-Expires": {"9"},
+			"X-Cdn-Cache-Control-Note": {"kept"}, "Age": {"1"},
+		}
+	}
+	h := given()
+	ProtectCaches(h, true)
+	if fmt.Sprint(h) != "map[Age:[1] Cache-Control:[no-store] Vary:[Accept-Encoding Cookie Authorization] X-Cdn-Cache-Control-Note:[kept]]" {
+		t.Errorf("with a cookie: %v", h)
+	}
+	h = given()
+	ProtectCaches(h, false)
+	if fmt.Sprint(h) != "map[Age:[1] Cache-Control:[private, max-age=600] ETag:[x] Etag:[y] Expires:[z] Last-Modified:[z] Vary:[Accept-Encoding Cookie Authorization] X-Cdn-Cache-Control-Note:[kept]]" {
+		t.Errorf("without: %v", h)
+	}
+	for said, want := range map[string]string{"": "[Cookie Authorization]", "Cookie": "[Cookie Authorization]", "authorization,COOKIE": "[authorization,COOKIE]", "*": "[*]", "X-Cookie": "[X-Cookie Cookie Authorization]"} {
+		h := http.Header{}
+		if said != "" {
+			h.Set("Vary", said)
+		}
+		ProtectCaches(h, false)
+		if got := fmt.Sprint(h["Vary"]); got != want {
+			t.Errorf("Vary %q: got %s, want %s", said, got, want)
+		}
+	}
+}
+
+func TestBetter(t *testing.T) {
+	other := errors.New("other")
+	for i, row := range []struct{ a, b, want error }{
+		{nil, nil, nil}, {nil, other, other}, {other, nil, other}, {other, tokenjar.ErrTokenInvalid, other},
+		{tokenjar.ErrTokenInvalid, tokenjar.ErrTokenExpired, tokenjar.ErrTokenExpired}, {tokenjar.ErrTokenExpired, tokenjar.ErrTokenInvalid, tokenjar.ErrTokenExpired},
+		{tokenjar.ErrWrongTokenType, tokenjar.ErrTokenExpired, tokenjar.ErrTokenExpired}, {tokenjar.ErrTokenInvalid, tokenjar.ErrWrongTokenType, tokenjar.ErrWrongTokenType},
+		{nil, tokenjar.ErrTokenExpired, tokenjar.ErrTokenExpired},
+	} {
+		if got := better(row.a, row.b); got != row.want {
+			t.Errorf("row %d: got %v, want %v", i, got, row.want)
+		}
+	}
+}
+
+func TestNewer(t *testing.T) {
+	for _, row := range []struct {
+		session string
+		gen     int64
+		than    string
+		thanGen int64
+		want    bool
+	}{
+		{"b", 1, "a", 9, true}, {"a", 9, "b", 1, false}, {"a", 2, "a", 1, true}, {"a", 1, "a", 2, false}, {"a", 1, "a", 1, false}, {"a", 1, "", 0, true},
+	} {
+		if got := newer(row.session, row.gen, row.than, row.thanGen); got != row.want {
+			t.Errorf("%v: got %v", row, got)
+		}
+	}
+}
+
+func TestParseBearer(t *testing.T) {
+	for field, want := range map[string]string{
+		"Bearer a.b-c_d": "a.b-c_d", "bEARER x": "x",
+		"Bearer": "bad", "Bearer ": "bad", "Bearer  x": "bad", "Bearer x y": "bad", "Bearer x,y": "bad", "Bearer x\t": "bad", "Bearer x=": "bad", "Bearer é": "bad", "": "bad", "x": "bad", "Bearer\tx": "bad",
+		"Basic x": "", "Digest a=b, Bearer x": "", "Bearers x": "",
+	} {
+		token, bad := parseBearer(field)
+		if got := map[bool]string{true: "bad", false: token}[bad]; got != want {
+			t.Errorf("%q: got %q, %v, want %q", field, token, bad, want)
+		}
+	}
+}
