@@ -196,7 +196,9 @@ func (g *Guard) admit(r *http.Request) (Credential, error) {
 	if err := g.CheckCSRF(r, cred); err != nil {
 		return Credential{}, err
 	}
-	if cred.NeedsRenewal() && !g.renew(r.URL.Path) {
+	// A handshake is answered by whoever takes the connection over, and cookies set here would be lost on the way. The
+	// page refreshes and tries again.
+	if cred.NeedsRenewal() && (isHandshake(r) || !g.renew(r.URL.Path)) {
 		return Credential{}, cred.Reason
 	}
 	return cred, nil
