@@ -254,9 +254,6 @@ func userOf(e *env, user string) tokenjar.User {
 // What was acknowledged is there when the store is opened again.
 func testReopened(t *testing.T, open opener) {
 	e := start(t, open)
-	if _, ok := e.Store.(Reopener); !ok {
-		t.Skip("this store forgets when it is closed")
-	}
 	user := e.user()
 	a, b, c := e.login(user), e.login(user), e.login(user)
 	e.want(rotated, a.show(1))

@@ -4,7 +4,8 @@
 // something to be so.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test as nodeTest } from 'node:test';
 
@@ -607,16 +608,17 @@ describe('the whole run', { skip }, () => {
 
   // ---- the picture in the documents ---------------------------------------------------------------------------------
 
-  const directory = process.env.TOKENJAR_SCREENSHOT_DIR;
-
-  test('the screenshots are taken', { skip: directory ? false : 'TOKENJAR_SCREENSHOT_DIR is not set' }, async (t) => {
+  test('the screenshots are taken', async (t) => {
+    const directory = process.env.TOKENJAR_SCREENSHOT_DIR ?? mkdtempSync(join(tmpdir(), 'tokenjar-screenshots-'));
+    if (!process.env.TOKENJAR_SCREENSHOT_DIR) t.after(() => rmSync(directory, { recursive: true }));
     const demo = await startDemo(t);
     mkdirSync(directory, { recursive: true });
     for (const colorScheme of ['light', 'dark']) {
       const context = await openContext(t, { colorScheme, viewport: { width: 1280, height: 940 } });
       const page = await context.newPage();
       await pose(page, context, demo.origin);
-      await page.screenshot({ path: join(directory, `demo-${colorScheme}.png`), animations: 'disabled', caret: 'hide' });
+      const picture = await page.screenshot({ path: join(directory, `demo-${colorScheme}.png`), animations: 'disabled', caret: 'hide' });
+      assert.ok(picture.length > 50_000, `the ${colorScheme} picture is nearly empty: ${picture.length} bytes`);
     }
     writeFileSync(join(directory, 'demo.sha256'), `${pageHash()}\n`);
   });
