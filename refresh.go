@@ -45,7 +45,7 @@ type RefreshRequest struct {
 func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error) {
 	t, err := s.DecodeRefresh(in.Token)
 	if errors.Is(err, ErrTokenExpired) {
-		s.settleExpired(ctx, t)
+		s.SettleExpired(ctx, in.Token)
 	}
 	if err != nil {
 		return Grant{}, err
@@ -105,14 +105,22 @@ func (s *Service) rotateSafely(ctx context.Context, t RefreshToken, in RefreshRe
 	return s.rotate(ctx, t, in)
 }
 
-// settleExpired makes the end of a session that is over final, so that a clock that steps back does not bring it to life
-// again. A token that is merely old ends nothing.
-func (s *Service) settleExpired(ctx context.Context, t RefreshToken) {
-	sess, err := s.store.Session(ctx, t.SessionID)
-	if err != nil || !sess.RevokedAt.IsZero() || !sess.overAt(sess.ReadAt) {
+// SettleExpired makes the end of a session that is over final, when an expired refresh token of it is shown, so that a
+// clock that steps back does not bring it to life again. A token that is merely old ends nothing. A store that does not
+// answer is logged: the token is refused in any case.
+func (s *Service) SettleExpired(ctx context.Context, raw string) {
+	t, err := s.DecodeRefresh(raw)
+	if !errors.Is(err, ErrTokenExpired) || s.Ended(t.SessionID) != nil {
 		return
 	}
-	if err := s.endSessions(ctx, t.UserID, []string{t.SessionID}, ReasonExpired); err != nil {
+	sess, err := s.store.Session(ctx, t.SessionID)
+	if errors.Is(err, ErrNotFound) || err == nil && (!sess.RevokedAt.IsZero() || !sess.overAt(sess.ReadAt)) {
+		return
+	}
+	if err == nil {
+		err = s.endSessions(ctx, t.UserID, []string{t.SessionID}, ReasonExpired)
+	}
+	if err != nil {
 		s.log.WarnContext(ctx, "an expired session could not be ended", "session_id", t.SessionID, "err", err)
 	}
 }

@@ -132,7 +132,7 @@ func TestClockSteps(t *testing.T) {
 			w.Refused(t, 401, "token_revoked", "GET", "/auth/user", "", w.Cookies(dead.Access, ""))
 		})
 	}
-	t.Run("C-15: an expired refresh token is refused and its cookies are cleared", func(t *testing.T) {
+	t.Run("C-15: a refresh token refused as expired stays dead when the clock steps back", func(t *testing.T) {
 		w := servertest.Start(t)
 		p := w.SignIn(t, servertest.Ada)
 		w.Clock.Advance(25 * time.Hour)
@@ -140,7 +140,11 @@ func TestClockSteps(t *testing.T) {
 		if a.Status != 401 || !a.Clears() {
 			t.Fatalf("got %d %s", a.Status, a.Body)
 		}
-		// Nothing is written about it: a copy of it would verify again if the clock stepped back by more than a day.
+		w.Clock.Advance(-25 * time.Hour)
+		w.Refused(t, 401, "session_ended", "POST", "/auth/token/refresh", "", p.RefreshOnly)
+		if p.Live(t) {
+			t.Error("the session is live again")
+		}
 	})
 	t.Run("T-18: a spent token never becomes unused", func(t *testing.T) {
 		w := servertest.Start(t)

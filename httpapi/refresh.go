@@ -74,6 +74,11 @@ func (a *API) refreshRefused(ctx context.Context, v *visit, err error) error {
 		return err
 	}
 	if !v.bodyToken {
+		if p.Code == problem.TokenExpired {
+			for _, raw := range v.shown.Refresh {
+				a.service.SettleExpired(ctx, raw)
+			}
+		}
 		a.clearDead(ctx, v)
 	}
 	return p.WithAction(problem.Login)
