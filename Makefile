@@ -27,14 +27,12 @@ examples: ## build and test the examples
 
 .PHONY: browser
 browser: ## the browser test, where Chromium and Node are found
-	@if [ -z "$(CHROMIUM)" ] || ! command -v npm >/dev/null; then \
-	  if [ -n "$$TOKENJAR_REQUIRE_ALL" ]; then echo "browser test: Chromium and Node are required here" >&2; exit 1; fi; \
-	  echo "browser test skipped: it needs Chromium and Node"; \
-	else \
-	  { [ -d test/browser/node_modules ] || (cd test/browser && npm ci --no-audit --no-fund); } && \
-	  go build -o test/browser/node_modules/.tokenjar ./cmd/tokenjar && \
-	  cd test/browser && CHROMIUM="$(CHROMIUM)" TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" node --test --test-reporter=spec; \
-	fi
+	@skip() { echo "browser test skipped: $$1"; [ -z "$$TOKENJAR_REQUIRE_ALL" ]; exit; }; \
+	[ -n "$(CHROMIUM)" ] || skip "it needs Chromium"; \
+	command -v node >/dev/null && command -v npm >/dev/null || skip "it needs Node and npm"; \
+	[ -d test/browser/node_modules ] || (cd test/browser && npm ci --no-audit --no-fund) || skip "its packages cannot be installed"; \
+	go build -o test/browser/node_modules/.tokenjar ./cmd/tokenjar && cd test/browser && \
+	CHROMIUM="$(CHROMIUM)" TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" node --test --test-reporter=spec
 
 .PHONY: screenshot
 screenshot: ## take the README's pictures of the demo page anew

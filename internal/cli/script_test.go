@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -82,8 +83,12 @@ func scriptFinish(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok {
 		ts.Fatalf("nothing was started")
 	}
-	for _, name := range args {
-		ts.Check(p.cmd.Process.Signal(map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "HUP": syscall.SIGHUP}[name]))
+	for i, name := range args {
+		sig := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "HUP": syscall.SIGHUP}[name]
+		if signal.Ignored(sig) && i == len(args)-1 { // as under nohup: the program inherits that and rightly stays
+			sig = syscall.SIGTERM
+		}
+		ts.Check(p.cmd.Process.Signal(sig))
 	}
 	err := p.wait()
 	ts.Check(os.WriteFile(ts.MkAbs("out"), []byte(p.stdout.String()), 0o600))
