@@ -52,15 +52,15 @@ func TestBadBodies(t *testing.T) {
 			{"I-06: single quotes", strings.ReplaceAll(r.good, `"`, `'`), 400, ""},
 			{"I-06: NaN", fmt.Sprintf(`{%q:NaN}`, r.field), 400, ""},
 			{"I-06: trailing comma", strings.TrimSuffix(r.good, "}") + ",}", 400, ""},
-			{"I-01: duplicate member", strings.TrimSuffix(r.good, "}") + fmt.Sprintf(`,%q:"y"}`, r.field), 400, ""},
-			{"I-01: duplicate member, escaped name", strings.TrimSuffix(r.good, "}") + fmt.Sprintf(`,"\u%04x%s":"y"}`, r.field[0], r.field[1:]), 400, ""},
+			{"I-01: duplicate member", strings.TrimSuffix(r.good, "}") + fmt.Sprintf(`,%q:"y"}`, r.field), 400, r.field},
+			{"I-01: duplicate member, escaped name", strings.TrimSuffix(r.good, "}") + fmt.Sprintf(`,"\u%04x%s":"y"}`, r.field[0], r.field[1:]), 400, r.field},
 			{"I-01: member in another case", fmt.Sprintf(`{%q:"x"}`, strings.ToUpper(r.field)), 422, strings.ToUpper(r.field)},
 			{"I-01: the same member in two cases", strings.TrimSuffix(r.good, "}") + fmt.Sprintf(`,%q:"y"}`, strings.ToUpper(r.field)), 422, strings.ToUpper(r.field)},
 			{"I-02: nested 10,000 deep", fmt.Sprintf(`{%q:%s%s}`, r.field, strings.Repeat("[", 10000), strings.Repeat("]", 10000)), 400, ""},
 			{"I-02: nested 17 deep", fmt.Sprintf(`{%q:%s%s}`, r.field, strings.Repeat("[", 17), strings.Repeat("]", 17)), 400, ""},
 			{"I-02: 10,000 members", `{` + strings.Repeat(`"":0,`, 10000) + `"":0}`, 400, ""},
-			{"I-02: 64 KiB and one byte", fmt.Sprintf(`{%q:%q}`, r.field, strings.Repeat("x", 64<<10-len(r.field)-6)), 413, "-"},
-			{"I-02: a megabyte", fmt.Sprintf(`{%q:%q}`, r.field, strings.Repeat("x", 1<<20)), 413, "-"},
+			{"I-02: 64 KiB and one byte", fmt.Sprintf(`{%q:%q}`, r.field, strings.Repeat("x", 64<<10-len(r.field)-6)), 413, ""},
+			{"I-02: a megabyte", fmt.Sprintf(`{%q:%q}`, r.field, strings.Repeat("x", 1<<20)), 413, ""},
 			{"I-02: 60 KiB in one member", fmt.Sprintf(`{%q:%q}`, r.field, strings.Repeat("x", 60<<10)), 422, r.field},
 			{"I-03: 1e400", fmt.Sprintf(`{%q:1e400}`, r.field), 422, "*"},
 			{"I-03: -0", fmt.Sprintf(`{%q:-0}`, r.field), 422, r.field},
@@ -99,7 +99,7 @@ func TestBadBodies(t *testing.T) {
 					code = "body_too_large"
 				}
 				a := w.Refused(t, row.status, code, r.method, path, row.body, ada.As)
-				if row.field == "-" || row.field == "*" {
+				if row.field == "*" {
 					return
 				}
 				list, _ := a.JSON(t)["errors"].([]any)

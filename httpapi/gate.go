@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -240,7 +241,8 @@ func (op operation) readBody(w http.ResponseWriter, r *http.Request) ([]byte, ma
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, nil, problem.New(problem.BodyTooLarge)
+		return nil, nil, problem.New(problem.BodyTooLarge).
+			WithErrors(problem.Field{Code: "too_long", Detail: fmt.Sprintf("The body has more than %d bytes.", maxBody)})
 	case err != nil:
 		return nil, nil, malformed("The body ended early or could not be read.")
 	case len(data) == 0:
@@ -250,7 +252,7 @@ func (op operation) readBody(w http.ResponseWriter, r *http.Request) ([]byte, ma
 		return nil, nil, err
 	}
 	if err := strictjson.Check(data, maxDepth); err != nil {
-		return nil, nil, malformed("The body is not strict JSON: " + err.Error() + ".")
+		return nil, nil, notStrict(data, err)
 	}
 	var members map[string]any
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
@@ -288,11 +290,30 @@ func malformed(detail string) error {
 		WithErrors(problem.Field{Code: "malformed", Detail: detail})
 }
 
+// notStrict says what is wrong with a body that is no strict JSON, and names the member if it is one that stands twice.
+func notStrict(data []byte, err error) error {
+	var syntax *strictjson.SyntaxError
+	if !errors.As(err, &syntax) || syntax.Reason != strictjson.DuplicateMember {
+		return malformed("The body is not strict JSON: " + strings.TrimPrefix(err.Error(), "strict json: ") + ".")
+	}
+	var name string
+	if err := json.NewDecoder(bytes.NewReader(data[syntax.Offset:])).Decode(&name); err != nil {
+		return malformed("A member stands twice in the body.")
+	}
+	return problem.New(problem.ValidationFailed).WithStatus(http.StatusBadRequest).
+		WithErrors(problem.Field{Field: safeName(name), Code: "duplicate", Detail: "This member stands twice."})
+}
+
 // checkMediaType wants application/json, in UTF-8 if it says so, without content encoding. A form of another site can
 // send none of this without asking first (OWASP ASVS 5.0, 3.5.2).
 func checkMediaType(h http.Header) error {
-	refused := problem.New(problem.UnsupportedMediaType)
-	if len(h["Content-Encoding"]) > 0 || len(h["Content-Type"]) != 1 {
+	if len(h["Content-Encoding"]) > 0 {
+		return problem.New(problem.UnsupportedMediaType).WithErrors(problem.Field{
+			Field: "Content-Encoding", Code: "not_allowed", Detail: "Send the body as it is."})
+	}
+	refused := problem.New(problem.UnsupportedMediaType).WithErrors(problem.Field{
+		Field: "Content-Type", Code: "invalid", Detail: "Send application/json, with charset=utf-8 or no parameter, once."})
+	if len(h["Content-Type"]) != 1 {
 		return refused
 	}
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))

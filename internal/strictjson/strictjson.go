@@ -28,7 +28,7 @@ const depthLimit = 10_000
 
 // SyntaxError says where and why a document was refused. Its text holds no part of the document.
 type SyntaxError struct {
-	Offset int    // bytes before the fault; where a whole value or member is at fault, roughly its start or end
+	Offset int    // bytes before the fault: of a duplicate member its second name, of a whole value roughly start or end
 	Reason string // a fixed phrase, such as [DuplicateMember]
 }
 
@@ -202,12 +202,13 @@ func (p *parser) object() (any, error) {
 		if p.peek() != '"' {
 			return nil, p.fail("no member name")
 		}
+		nameAt := p.at
 		name, err := p.string(true)
 		if err != nil {
 			return nil, err
 		}
 		if !seen.add(name) {
-			return nil, p.fail(DuplicateMember)
+			return nil, &SyntaxError{Offset: nameAt, Reason: DuplicateMember}
 		}
 		p.blanks()
 		if p.peek() != ':' {
