@@ -93,22 +93,32 @@ func (s *Service) Login(ctx context.Context, in Credentials, from Client) (Grant
 	if err != nil {
 		return Grant{}, err
 	}
-	user, why, err := s.checkPassword(ctx, id, in.Password)
-	if err != nil {
-		return Grant{}, err
+	event := AuditEvent{Name: "login.failed", IP: from.IP, UserAgent: from.UserAgent}
+	user, why, err := s.checkPassword(ctx, id, in.Password, from)
+	event.UserID = user.ID
+	if limited, ok := errors.AsType[*RateLimitError](err); ok {
+		why = "limit_" + limited.Limit
 	}
 	if why != "" {
-		s.event(ctx, "login.failed", "reason", why, "user_id", user.ID, "client_ip", from.IP)
+		event.Reason = why
+		s.event(ctx, event)
+	}
+	switch {
+	case err != nil:
+		return Grant{}, err
+	case why != "":
 		return Grant{}, ErrInvalidCredentials
 	}
 	grant, err := s.openSession(ctx, user, in, from)
 	if errors.Is(err, ErrInvalidCredentials) {
-		s.event(ctx, "login.failed", "reason", "account_changed", "user_id", user.ID, "client_ip", from.IP)
+		event.Reason = "account_changed"
+		s.event(ctx, event)
 	}
 	if err != nil {
 		return Grant{}, err
 	}
-	s.event(ctx, "login.succeeded", "user_id", user.ID, "session_id", grant.SessionID, "client_ip", from.IP)
+	event.Name, event.SessionID = "login.succeeded", grant.SessionID
+	s.event(ctx, event)
 	return grant, nil
 }
 
@@ -139,10 +149,16 @@ func (c Credentials) identifier() (Identifier, error) {
 
 // checkPassword finds the user and checks the password. It does the work of one password check whoever is asked for.
 // A non-empty why is the reason for refusal, for the audit alone.
-func (s *Service) checkPassword(ctx context.Context, id Identifier, pw Password) (u User, why string, err error) {
+func (s *Service) checkPassword(ctx context.Context, id Identifier, pw Password, from Client) (u User, why string, err error) {
+	if err := s.allowAddress(ctx, from); err != nil {
+		return User{}, "", err
+	}
 	u, err = s.users.FindUser(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return User{}, "", fmt.Errorf("find user: %w", err)
+	}
+	if limited := s.allowAccount(ctx, accountKey(u, id)); limited != nil {
+		return u, "", limited
 	}
 	if err != nil || u.PasswordHash == "" {
 		if err := s.passwords.VerifyNobody(ctx, string(pw)); err != nil {

@@ -82,6 +82,6 @@ func (s *Service) endUserSessions(ctx context.Context, userID, except string, wh
 func (s *Service) ended(ctx context.Context, userID string, why Reason, ids []string) {
 	s.learn(why, ids...)
 	for _, id := range ids {
-		s.event(ctx, "session.revoked", "user_id", userID, "session_id", id, "reason", string(why))
+		s.event(ctx, AuditEvent{Name: "session.revoked", Reason: string(why), UserID: userID, SessionID: id})
 	}
 }

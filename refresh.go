@@ -69,7 +69,8 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 	replays := o.replays
 	if !first {
 		replays += o.shared.Add(1)
-		s.event(ctx, "refresh.grace_replay", "user_id", t.UserID, "session_id", t.SessionID, "client_ip", in.Client.IP)
+		s.event(ctx, AuditEvent{Name: "refresh.grace_replay", UserID: t.UserID, SessionID: t.SessionID, IP: in.Client.IP,
+			UserAgent: in.Client.UserAgent})
 	}
 	if replays > MaxReplays && !in.Renewal {
 		return Grant{}, &ReplayError{RetryAfter: s.timing.Grace}
@@ -133,7 +134,19 @@ func (s *Session) answeredAt() time.Time {
 	return s.RotatedAt
 }
 
+// rotate spends the token by the user as of now. When the session's own password change comes between reading the user
+// and judging the token, both are done again.
 func (s *Service) rotate(ctx context.Context, t RefreshToken, in RefreshRequest) (Verdict, Grant, error) {
+	for range 3 {
+		verdict, grant, err := s.tryRotate(ctx, t, in)
+		if verdict.Outcome != OutcomeStaleUser {
+			return verdict, grant, err
+		}
+	}
+	return Verdict{}, Grant{}, fmt.Errorf("rotate: %w: the user keeps changing", ErrStoreUnavailable)
+}
+
+func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshRequest) (Verdict, Grant, error) {
 	user, err := s.users.User(ctx, t.UserID)
 	gone := errors.Is(err, ErrNotFound)
 	if err != nil && !gone {
@@ -157,16 +170,18 @@ func (s *Service) rotate(ctx context.Context, t RefreshToken, in RefreshRequest)
 	if err != nil {
 		return Verdict{}, Grant{}, fmt.Errorf("rotate: %w", err)
 	}
+	if verdict.Outcome == OutcomeStaleUser {
+		return verdict, Grant{}, nil
+	}
 	sess := verdict.Session
+	event := AuditEvent{Name: "refresh." + string(verdict.Outcome), UserID: t.UserID, SessionID: t.SessionID,
+		IP: in.Client.IP, UserAgent: in.Client.UserAgent}
 	if verdict.Revoked {
 		s.learn(sess.RevokeReason, sess.ID)
-		s.event(ctx, "session.revoked", "user_id", t.UserID, "session_id", t.SessionID,
-			"reason", string(sess.RevokeReason), "client_ip", in.Client.IP, "user_agent", in.Client.UserAgent,
-			"last_client_ip", sess.IP, "last_user_agent", sess.UserAgent)
-	} else {
-		s.event(ctx, "refresh."+string(verdict.Outcome), "user_id", t.UserID, "session_id", t.SessionID,
-			"client_ip", in.Client.IP)
+		event.Name, event.Reason = "session.revoked", string(sess.RevokeReason)
+		event.Detail = map[string]string{"last_client_ip": sess.IP, "last_user_agent": sess.UserAgent}
 	}
+	s.event(ctx, event)
 	switch {
 	case verdict.Outcome == OutcomeReused:
 		return verdict, Grant{}, ErrSessionReused

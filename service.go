@@ -21,6 +21,8 @@ const (
 	DefaultAbsolute       = 30 * 24 * time.Hour
 	DefaultGrace          = 10 * time.Second
 	DefaultMaxPerUser     = 50
+	DefaultRotateEvery    = 90 * 24 * time.Hour
+	DefaultAuditKeep      = 90 * 24 * time.Hour
 )
 
 // Config is what a [Service] is made of. Issuer, Secret and Store are required.
@@ -61,8 +63,28 @@ type Config struct {
 
 	// Passwords hashes and checks passwords. Default: package password's defaults.
 	Passwords *password.Hasher
+	// PasswordPolicy says which passwords may be chosen. Default: package password's.
+	PasswordPolicy password.Policy
 	// Claims adds claims to access tokens, at sign-in and at every refresh. Reserved names are an error at issue.
 	Claims func(ctx context.Context, u User) (map[string]any, error)
+
+	// Limits is asked before a password is checked. Default: nobody is turned away.
+	Limits LoginLimits
+	// SessionCheck is how a request's session is checked. Default: [CheckCached].
+	SessionCheck SessionCheck
+	// AllowStaleSessions accepts access tokens also while this node has not learned of revocations for more than
+	// [MaxStaleness]: until it does, a session ended elsewhere still works here.
+	AllowStaleSessions bool
+	// RotateEvery is how old a signing key grows before a new one replaces it. Default: 90 d; negative: never.
+	RotateEvery time.Duration
+
+	// Audit keeps security events. Default: Store, if it implements [AuditStore]; otherwise they are logged alone.
+	Audit AuditStore
+	// AuditKeep is how long they are kept. Default: 90 d.
+	AuditKeep time.Duration
+	// OnEvent is told of each security event, for metrics. It is called on the request's path, must be quick and safe
+	// for concurrent use.
+	OnEvent func(AuditEvent)
 
 	// Now is the clock of this node. Default: time.Now. Sessions are judged by the store's clock, tokens by this one.
 	Now func() time.Time
@@ -93,6 +115,7 @@ type Service struct {
 	revoked  revocations
 	outcomes outcomes
 	seen     seenGenerations
+	audit    auditTrail
 
 	runMu sync.Mutex // held by Run
 }
@@ -198,6 +221,20 @@ func (c Config) complete() (Config, error) {
 		}
 		c.Users = users
 	}
+	if c.SessionCheck == "" {
+		c.SessionCheck = CheckCached
+	}
+	if c.SessionCheck != CheckCached && c.SessionCheck != CheckDatabase && c.SessionCheck != CheckStateless {
+		bad("SessionCheck", "is not known: use cached, database or stateless")
+	}
+	or(&c.RotateEvery, DefaultRotateEvery)
+	or(&c.AuditKeep, DefaultAuditKeep)
+	if c.AuditKeep < 0 {
+		bad("AuditKeep", "is %s, but must be positive", c.AuditKeep)
+	}
+	if audit, ok := c.Store.(AuditStore); ok && c.Audit == nil {
+		c.Audit = audit
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -250,14 +287,14 @@ func (s *Service) Run(ctx context.Context) error {
 			// What was accepted in the last moments must not look unused after a restart.
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
-			if err := s.flushSeen(last); err != nil {
+			if err := errors.Join(s.flushSeen(last), s.flushAudit(last)); err != nil {
 				s.log.Warn("the store does not answer the background work", "err", err)
 			}
 			return ctx.Err()
 		case <-poll.C:
 			err = s.pollRevocations(ctx)
 		case <-flush.C:
-			err = s.flushSeen(ctx)
+			err = errors.Join(s.flushSeen(ctx), s.flushAudit(ctx))
 		case <-prune.C:
 			s.revoked.forget(s.now())
 			var more bool
@@ -278,17 +315,16 @@ func (s *Service) Run(ctx context.Context) error {
 
 // prune deletes a batch of what has long ended, and reports whether there may be more.
 func (s *Service) prune(ctx context.Context) (more bool, err error) {
-	n, err := s.store.PruneSessions(ctx, s.keys.Load().longestAccess+revocationOverlap, pruneBatch)
-	return n == pruneBatch, err
+	sessions, err := s.store.PruneSessions(ctx, s.keys.Load().longestAccess+revocationOverlap, pruneBatch)
+	if err != nil || s.cfg.Audit == nil {
+		return sessions == pruneBatch, err
+	}
+	events, err := s.cfg.Audit.PruneAudit(ctx, s.cfg.AuditKeep, pruneBatch)
+	return sessions == pruneBatch || events == pruneBatch, err
 }
 
 // Ready reports whether the store answers.
 func (s *Service) Ready(ctx context.Context) error {
 	_, _, err := s.store.KeyRing(ctx)
 	return err
-}
-
-// event logs a security event: one for each decision.
-func (s *Service) event(ctx context.Context, name string, args ...any) {
-	s.log.InfoContext(ctx, "security event", append([]any{"event", name}, args...)...)
 }

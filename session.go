@@ -122,6 +122,7 @@ const (
 	OutcomeLateRetry   Outcome = "late_retry"
 	OutcomeEnded       Outcome = "session_ended"  // the session was over, or is now
 	OutcomeReused      Outcome = "session_reused" // the session was ended for reuse, before or now
+	OutcomeStaleUser   Outcome = "stale_user"     // the caller's AuthEpoch is older than the row's: read the user again
 )
 
 // Successful reports whether the outcome gives the caller a successor.
@@ -153,6 +154,9 @@ func (s Session) Judge(r Rotation, now time.Time) Verdict {
 		return Verdict{Outcome: OutcomeEnded, Session: s}
 	case r.UserGone:
 		return s.revoked(OutcomeEnded, ReasonUserDisabled, now)
+	case s.AuthEpoch > r.AuthEpoch:
+		// The password was changed by this very session after the caller had read the user.
+		return Verdict{Outcome: OutcomeStaleUser, Session: s}
 	case s.AuthEpoch != r.AuthEpoch:
 		return s.revoked(OutcomeEnded, ReasonPasswordChanged, now)
 	case s.CurrentHash == r.Presented:

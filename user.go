@@ -73,13 +73,29 @@ type UserStore interface {
 	UpdateProfile(ctx context.Context, id string, p Profile) (User, error)
 }
 
-// UserAdmin is what a store that owns its users adds for the command line.
+// UserAdmin is what a store that owns its users adds for their administration. What ends sessions does so in the same
+// transaction as the change, and returns the sessions it ended. [ErrNotFound] for a user who does not exist.
 type UserAdmin interface {
 	// CreateUser adds a user; [ErrConflict] when the name or the address is taken.
 	CreateUser(ctx context.Context, u User) error
-	// SetUserActive disables or enables an account. Disabling moves the epoch and ends all sessions of the user in the
-	// same transaction; it returns the sessions it ended.
+	// Users returns users in the order of their ids: at most limit of those after an id ("" from the first).
+	Users(ctx context.Context, after string, limit int) ([]User, error)
+	// SetUserActive disables or enables an account. Disabling moves the epoch and ends all sessions of the user.
 	SetUserActive(ctx context.Context, id string, active bool) (ended []string, err error)
+	// SetPassword replaces a password, moves the epoch and ends all sessions of the user but the one to keep.
+	SetPassword(ctx context.Context, p PasswordChange) (ended []string, err error)
+	// DeleteUser removes an account and ends all its sessions. Its id is never given again.
+	DeleteUser(ctx context.Context, id string) (ended []string, err error)
+}
+
+// A PasswordChange asks a store to replace a password.
+type PasswordChange struct {
+	UserID  string
+	OldHash PasswordHash // replaced only while the stored hash is still this one, otherwise [ErrConflict]; empty: in any case
+	NewHash PasswordHash
+	// Keep is the session that goes on, with the new epoch and with the time of the change as its AuthTime, if it is a
+	// live one of this user and of the epoch so far. Empty: none.
+	Keep string
 }
 
 const (

@@ -74,11 +74,10 @@ func CreateUser(ctx context.Context, admin UserAdmin, hasher *password.Hasher, p
 	if _, ok := EmailKey(in.Email); in.Email != "" && !ok {
 		bad = append(bad, FieldError{"email", "invalid", "This is no plain e-mail address."})
 	}
-	var weak *password.PolicyError
-	if err := policy.Check(string(in.Password), in.Username, in.Email); errors.As(err, &weak) {
-		for _, v := range weak.Violations {
-			bad = append(bad, FieldError{"password", string(v.Code), v.Detail})
-		}
+	var weak *ValidationError
+	err := checkNewPassword(policy, "password", in.Password, User{Username: in.Username, Email: in.Email})
+	if errors.As(err, &weak) {
+		bad = append(bad, weak.Fields...)
 	} else if err != nil {
 		return User{}, err
 	}

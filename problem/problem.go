@@ -113,6 +113,11 @@ func From(err error) *Problem {
 	if errors.As(err, &busy) {
 		p.retryAfter = busy.RetryAfter
 	}
+	var limited *tokenjar.RateLimitError
+	if errors.As(err, &limited) {
+		p.retryAfter = limited.RetryAfter
+		p.Detail = "Too many tries to sign in. Wait and try again."
+	}
 	var replay *tokenjar.ReplayError
 	if errors.As(err, &replay) {
 		p.retryAfter = replay.RetryAfter

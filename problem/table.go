@@ -147,9 +147,11 @@ func codeOf(err error) Code {
 			return row.code
 		}
 	}
-	var busy *password.BusyError
-	if errors.As(err, &busy) {
+	if _, busy := errors.AsType[*password.BusyError](err); busy {
 		return Overloaded
+	}
+	if _, limited := errors.AsType[*tokenjar.RateLimitError](err); limited {
+		return RateLimited
 	}
 	return Internal
 }

@@ -1,0 +1,113 @@
+package tokenjar
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// An AuditEvent is one security decision: who signed in or failed to, what ended a session and why. There is no secret
+// in it, and no text of a client's that could be a password.
+type AuditEvent struct {
+	At        time.Time
+	Name      string // "login.succeeded", "session.revoked", …
+	Reason    string // a word of ours
+	UserID    string
+	SessionID string
+	IP        string
+	UserAgent string
+	RequestID string
+	Detail    map[string]string // further words of ours
+}
+
+// An AuditFilter selects audit events. Empty fields select everything.
+type AuditFilter struct {
+	UserID string
+	Name   string
+	Since  time.Time
+	Limit  int // at most 1000, which is also the default
+}
+
+// An AuditStore keeps the audit trail. Its methods fail as those of [SessionStore] do.
+type AuditStore interface {
+	// AppendAudit adds events, all or none.
+	AppendAudit(ctx context.Context, events []AuditEvent) error
+	// AuditTrail returns events, the newest first; of one time the last added first.
+	AuditTrail(ctx context.Context, f AuditFilter) ([]AuditEvent, error)
+	// PruneAudit deletes at most limit events that are older than keep, the oldest first, and returns how many.
+	PruneAudit(ctx context.Context, keep time.Duration, limit int) (int, error)
+}
+
+// Events are logged before the decision is answered, and reach the store a moment later, many in one write: nobody waits
+// for the trail, and a flood of failed sign-ins does not become a flood of commits. What the store cannot take is kept,
+// up to a bound; beyond it events are counted as dropped and stand in the log alone.
+const maxPendingAudit = 10000
+
+// auditBatch is how many events go to the store in one write.
+const auditBatch = 500
+
+type auditTrail struct {
+	mu      sync.Mutex
+	pending []AuditEvent
+	dropped int64
+}
+
+// event makes a security decision known: to the log, to the metrics, to the trail. There is one event for each decision.
+func (s *Service) event(ctx context.Context, e AuditEvent) {
+	e.At, e.RequestID = s.now().UTC(), RequestIDFromContext(ctx)
+	e.Log(ctx, s.log)
+	if s.cfg.OnEvent != nil {
+		s.cfg.OnEvent(e)
+	}
+	if s.cfg.Audit == nil {
+		return
+	}
+	s.audit.mu.Lock()
+	defer s.audit.mu.Unlock()
+	if len(s.audit.pending) >= maxPendingAudit {
+		s.audit.dropped++
+		return
+	}
+	s.audit.pending = append(s.audit.pending, e)
+}
+
+// flushAudit writes the events that wait. What could not be written waits on.
+func (s *Service) flushAudit(ctx context.Context) error {
+	for {
+		s.audit.mu.Lock()
+		batch := s.audit.pending[:min(len(s.audit.pending), auditBatch)]
+		s.audit.mu.Unlock()
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := s.cfg.Audit.AppendAudit(ctx, batch); err != nil {
+			return err
+		}
+		s.audit.mu.Lock()
+		s.audit.pending = s.audit.pending[len(batch):]
+		if len(s.audit.pending) == 0 {
+			s.audit.pending = nil // so that the array does not grow at one end for ever
+		}
+		s.audit.mu.Unlock()
+	}
+}
+
+// Log writes the event as one line of log at level Info.
+func (e AuditEvent) Log(ctx context.Context, log *slog.Logger) {
+	attrs := []slog.Attr{slog.String("event", e.Name)}
+	for _, a := range []struct{ key, value string }{
+		{"reason", e.Reason}, {"user_id", e.UserID}, {"session_id", e.SessionID}, {"client_ip", e.IP},
+		{"user_agent", e.UserAgent}, {"request_id", e.RequestID},
+	} {
+		if a.value != "" {
+			attrs = append(attrs, slog.String(a.key, a.value))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
+		attrs = append(attrs, slog.String(key, e.Detail[key]))
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "security event", attrs...)
+}

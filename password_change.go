@@ -1,0 +1,101 @@
+package tokenjar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tokenjar/tokenjar/password"
+)
+
+// PasswordChangeRequest is a user's wish for another password.
+type PasswordChangeRequest struct {
+	Identity Identity
+	Old, New Password
+	Client   Client
+}
+
+// ChangePassword replaces the password of a signed-in user who knows the old one. All other sessions of the user end in
+// the same transaction; the one that asked goes on, and the time of its sign-in is now. Its refresh token stays the
+// newest: the caller spends it to give the session new tokens.
+//
+// It returns [ErrInvalidCredentials] for a wrong old password, [*RateLimitError], a [*ValidationError] for a new
+// password that the policy refuses, [ErrConflict] when the password was changed meanwhile, [*password.BusyError],
+// [ErrSessionEnded] and [ErrStoreUnavailable].
+func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) error {
+	from := in.Client.clean()
+	admin, ok := s.users.(UserAdmin)
+	if !ok {
+		return errors.New("change password: the users live outside the store")
+	}
+	if in.Old == "" {
+		return invalid("old_password", "required", "The old password is needed.")
+	}
+	_, user, err := s.liveSession(ctx, in.Identity.SessionID, in.Identity.UserID)
+	if err != nil {
+		return err
+	}
+	if err := s.allowAddress(ctx, from); err != nil {
+		return err
+	}
+	if err := s.allowAccount(ctx, accountKey(user, Identifier{})); err != nil {
+		return err
+	}
+	if err := checkNewPassword(s.cfg.PasswordPolicy, "new_password", in.New, user); err != nil {
+		return err
+	}
+	result, err := s.passwords.Verify(ctx, string(user.PasswordHash), string(in.Old))
+	switch {
+	case err != nil && !errors.Is(err, password.ErrMalformed):
+		return err
+	case err != nil || !result.OK:
+		s.event(ctx, AuditEvent{Name: "password.change_failed", Reason: "wrong_password", UserID: user.ID,
+			SessionID: in.Identity.SessionID, IP: from.IP, UserAgent: from.UserAgent})
+		return ErrInvalidCredentials
+	}
+	phc, err := s.passwords.Hash(ctx, string(in.New))
+	if err != nil {
+		return fmt.Errorf("hash password: %w", err)
+	}
+	ended, err := admin.SetPassword(ctx, PasswordChange{
+		UserID: user.ID, OldHash: user.PasswordHash, NewHash: PasswordHash(phc), Keep: in.Identity.SessionID,
+	})
+	if err != nil {
+		return fmt.Errorf("change password: %w", err)
+	}
+	s.ended(ctx, user.ID, ReasonPasswordChanged, ended)
+	s.event(ctx, AuditEvent{Name: "password.changed", UserID: user.ID, SessionID: in.Identity.SessionID,
+		IP: from.IP, UserAgent: from.UserAgent})
+	return nil
+}
+
+// ResetPassword gives a user another password without knowing the old one, for administration. All sessions of the user
+// end in the same transaction; it returns them. A [*ValidationError] says why the policy refuses the password.
+func ResetPassword(ctx context.Context, admin UserAdmin, hasher *password.Hasher, policy password.Policy, u User, pw Password) ([]string, error) {
+	if err := checkNewPassword(policy, "password", pw, u); err != nil {
+		return nil, err
+	}
+	phc, err := hasher.Hash(ctx, string(pw))
+	if err != nil {
+		return nil, fmt.Errorf("hash password: %w", err)
+	}
+	ended, err := admin.SetPassword(ctx, PasswordChange{UserID: u.ID, NewHash: PasswordHash(phc)})
+	if err != nil {
+		return nil, fmt.Errorf("set password: %w", err)
+	}
+	return ended, nil
+}
+
+// checkNewPassword says by the policy why a user may not have a password.
+func checkNewPassword(policy password.Policy, field string, pw Password, u User) error {
+	var weak *password.PolicyError
+	err := policy.Check(string(pw), u.Username, u.Email)
+	if !errors.As(err, &weak) {
+		return err
+	}
+	bad := &ValidationError{}
+	for _, v := range weak.Violations {
+		bad.Fields = append(bad.Fields, FieldError{field, string(v.Code), v.Detail})
+	}
+	return bad
+}
