@@ -9,3 +9,9 @@ func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Gran
 
 // PollRevocations is what Run does every moment.
 func (s *Service) PollRevocations(ctx context.Context) error { return s.pollRevocations(ctx) }
+
+// PollKeyRing is what Run does every moment.
+func (s *Service) PollKeyRing(ctx context.Context) error { return s.pollKeyRing(ctx) }
+
+// FlushAudit is what Run does every moment.
+func (s *Service) FlushAudit(ctx context.Context) error { return s.flushAudit(ctx) }

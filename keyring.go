@@ -10,163 +10,222 @@ import (
 	"github.com/tokenjar/tokenjar/token"
 )
 
-// The key ring signs access tokens, and them alone. It lies in the store as one box, sealed under the secret, so that
-// a stolen database neither shows a private key nor lets anybody add a key of their own.
-
-// keyBox is what is sealed. Its JSON is the stored form.
-type keyBox struct {
-	Keys          []boxedKey    `json:"keys"`
-	LongestAccess time.Duration `json:"longest_access"` // longest access life ever issued, ns
+// KeyRingConfig is what opens the key ring of a store. Store and Secret are required.
+type KeyRingConfig struct {
+	Store  KeyRingStore
+	Secret Secret
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
 }
 
-type boxedKey struct {
-	JWK       json.RawMessage `json:"jwk"` // with its private members
-	Status    keyStatus       `json:"status"`
-	CreatedAt time.Time       `json:"created_at"`
-	RetiredAt time.Time       `json:"retired_at,omitzero"`
+// A KeyRing administers the sealed key ring of a store, beside a running server or without one. A running server takes
+// on what changes within a second. It is safe for concurrent use, by several processes as well: of two changes at once
+// the second is made on top of the first.
+//
+// Its methods return [ErrKeyRingSealed] when no line of the secret opens the ring, and [ErrStoreUnavailable].
+type KeyRing struct {
+	box sealedBox
+	now func() time.Time
 }
 
-type keyStatus string
+// OpenKeyRing checks the configuration. It reads nothing.
+func OpenKeyRing(cfg KeyRingConfig) (*KeyRing, error) {
+	switch {
+	case cfg.Store == nil:
+		return nil, errors.New("tokenjar: KeyRingConfig.Store is required")
+	case cfg.Secret.IsZero():
+		return nil, errors.New("tokenjar: KeyRingConfig.Secret is required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &KeyRing{box: sealedBox{cfg.Store, cfg.Secret}, now: cfg.Now}, nil
+}
 
-const (
-	keyActive  keyStatus = "active"  // signs and verifies
-	keyRetired keyStatus = "retired" // verifies until its last token is dead
+// Keys returns the keys: the active one, the next ones, the retired and the compromised ones, each the youngest first. A
+// store that no server has used has none.
+func (r *KeyRing) Keys(ctx context.Context) ([]KeyInfo, error) {
+	box, _, err := r.box.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	return box.infos(), nil
+}
+
+// Rotate makes a new key. It is published as the next one and signs after twice [JWKSMaxAge]; with now it signs at once,
+// and services that keep the key set may refuse its tokens for that long. Keys that were to be next are replaced by it.
+func (r *KeyRing) Rotate(ctx context.Context, alg token.Algorithm, now bool) (KeyInfo, error) {
+	key, err := token.GenerateKey(alg)
+	if err != nil {
+		return KeyInfo{}, fmt.Errorf("rotate key: %w", err)
+	}
+	info, err := r.install(ctx, key, now)
+	if err != nil {
+		return KeyInfo{}, fmt.Errorf("rotate key: %w", err)
+	}
+	return info, nil
+}
+
+// Import adds a private key made elsewhere, as [KeyRing.Rotate] does a new one. [ErrConflict] when a key of its id is in
+// the ring, or was compromised there. Symmetric keys are refused.
+func (r *KeyRing) Import(ctx context.Context, key *token.Key, now bool) (KeyInfo, error) {
+	switch {
+	case key.Algorithm() == token.HS256:
+		return KeyInfo{}, errors.New("import key: HS256 is symmetric: every service that verifies could also sign")
+	case !key.CanSign():
+		return KeyInfo{}, errors.New("import key: the private part is missing")
+	}
+	info, err := r.install(ctx, key, now)
+	if err != nil {
+		return KeyInfo{}, fmt.Errorf("import key: %w", err)
+	}
+	return info, nil
+}
+
+func (r *KeyRing) install(ctx context.Context, key *token.Key, signsNow bool) (info KeyInfo, err error) {
+	_, _, err = r.box.edit(ctx, func(b *keyBox) (bool, error) {
+		now := r.now().UTC()
+		from := now.Add(keyLead)
+		if signsNow || b.first(KeyActive) == nil {
+			from = now
+		}
+		for i := range b.Keys {
+			if k := &b.Keys[i]; k.Status == KeyNext { // it has signed nothing, yet may be known: it goes like a retired one
+				k.Status, k.RetiredAt = KeyRetired, now
+			}
+		}
+		if err := b.add(key, now, from); err != nil {
+			return false, err
+		}
+		info = b.info(*b.find(key.ID()))
+		return true, nil
+	})
+	return info, err
+}
+
+// Compromise makes a key verify nothing from now on, on every node within a second. When it was the active one, the next
+// key signs at once, or a new one of the same algorithm. Sessions go on: refresh tokens are not signed by the ring, and
+// who shows a token of that key is renewed. It returns the keys as they are then; [ErrNotFound].
+func (r *KeyRing) Compromise(ctx context.Context, id string) ([]KeyInfo, error) {
+	box, _, err := r.box.edit(ctx, func(b *keyBox) (bool, error) {
+		return true, b.compromise(id, r.now().UTC())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compromise key: %w", err)
+	}
+	return box.infos(), nil
+}
+
+// Export returns a key as a JWK with its private members; [ErrNotFound], also for a compromised one, whose private part
+// has been destroyed.
+func (r *KeyRing) Export(ctx context.Context, id string) (jwk []byte, err error) {
+	box, _, err := r.box.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("export key: %w", err)
+	}
+	k := box.find(id)
+	if k == nil || !k.key.CanSign() {
+		return nil, fmt.Errorf("export key %s: %w", id, ErrNotFound)
+	}
+	return k.JWK, nil
+}
+
+// ExportPublic returns the public part of a key as a JWK; [ErrNotFound].
+func (r *KeyRing) ExportPublic(ctx context.Context, id string) (jwk []byte, err error) {
+	box, _, err := r.box.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("export key: %w", err)
+	}
+	k := box.find(id)
+	if k == nil {
+		return nil, fmt.Errorf("export key %s: %w", id, ErrNotFound)
+	}
+	return k.key.MarshalPublic()
+}
+
+// Reseal seals the ring under the first line of the secret. It reports whether it was sealed under another one.
+func (r *KeyRing) Reseal(ctx context.Context) (changed bool, err error) {
+	for range maxRingEdits {
+		sealed, version, err := r.box.store.KeyRing(ctx)
+		if err != nil || version == 0 {
+			return false, err
+		}
+		plain, byFirst, err := r.box.secret.open(labelKeyRing, sealed)
+		if err != nil {
+			return false, errSealed
+		}
+		if byFirst {
+			return false, nil
+		}
+		box, err := parseKeyBox(plain)
+		if err != nil {
+			return false, err
+		}
+		if err := r.box.save(ctx, box, version); !errors.Is(err, ErrConflict) {
+			return err == nil, err
+		}
+	}
+	return false, errKeepsChanging
+}
+
+// A sealedBox is the box in its store.
+type sealedBox struct {
+	store  KeyRingStore
+	secret Secret
+}
+
+var (
+	errSealed        = fmt.Errorf("%w: use the secret this store was made with (all its lines)", ErrKeyRingSealed)
+	errKeepsChanging = fmt.Errorf("the key ring keeps changing: %w", ErrConflict)
 )
 
-// ringState is the ring in use, swapped as a whole.
-type ringState struct {
-	ring          *token.Ring
-	longestAccess time.Duration
-}
+// maxRingEdits bounds how often an edit is made again because another process was faster.
+const maxRingEdits = 8
 
-// openKeyRing loads the ring, or makes the first one, and brings it in line with the configuration.
-func (s *Service) openKeyRing(ctx context.Context) error {
-	for range 5 { // several nodes may start at once: the first one writes, the others read again
-		box, version, err := s.loadKeyBox(ctx)
-		if err != nil {
-			return err
-		}
-		changed, err := s.adapt(&box)
-		if err != nil {
-			return err
-		}
-		if changed {
-			err := s.saveKeyBox(ctx, box, version)
-			if errors.Is(err, ErrConflict) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-		}
-		ring, err := box.ring()
-		if err != nil {
-			return err
-		}
-		s.keys.Store(&ringState{ring: ring, longestAccess: box.LongestAccess})
-		return nil
-	}
-	return fmt.Errorf("the key ring keeps changing: %w", ErrConflict)
-}
-
-func (s *Service) loadKeyBox(ctx context.Context) (keyBox, int64, error) {
+// load opens the box. A store without one gives an empty box of version 0.
+func (s sealedBox) load(ctx context.Context) (keyBox, int64, error) {
 	sealed, version, err := s.store.KeyRing(ctx)
 	if err != nil || version == 0 {
 		return keyBox{}, 0, err
 	}
-	plain, _, err := s.cfg.Secret.open(labelKeyRing, sealed)
-	if err != nil {
-		return keyBox{}, 0, fmt.Errorf("%w: use the secret this store was made with (all its lines)", ErrKeyRingSealed)
-	}
-	var box keyBox
-	if err := json.Unmarshal(plain, &box); err != nil {
-		return keyBox{}, 0, fmt.Errorf("the key ring is damaged: %w", err)
-	}
-	return box, version, nil
+	box, err := s.unseal(sealed)
+	return box, version, err
 }
 
-func (s *Service) saveKeyBox(ctx context.Context, box keyBox, version int64) error {
+func (s sealedBox) unseal(sealed []byte) (keyBox, error) {
+	plain, _, err := s.secret.open(labelKeyRing, sealed)
+	if err != nil {
+		return keyBox{}, errSealed
+	}
+	return parseKeyBox(plain)
+}
+
+func (s sealedBox) save(ctx context.Context, box keyBox, version int64) error {
 	plain, err := json.Marshal(box)
 	if err != nil {
 		return err
 	}
-	sealed, err := s.cfg.Secret.seal(labelKeyRing, plain)
+	sealed, err := s.secret.seal(labelKeyRing, plain)
 	if err != nil {
 		return err
 	}
 	return s.store.SaveKeyRing(ctx, sealed, version)
 }
 
-// adapt makes sure that a key of the configured algorithm is active, drops keys whose last token is dead, and notes
-// the longest access life. It reports whether the box must be saved.
-func (s *Service) adapt(box *keyBox) (changed bool, err error) {
-	now := s.now().UTC()
-	if s.cfg.AccessLifetime > box.LongestAccess {
-		box.LongestAccess, changed = s.cfg.AccessLifetime, true
-	}
-	signs := false
-	kept := box.Keys[:0]
-	for _, k := range box.Keys {
-		key, err := token.ParseKey(k.JWK)
+// edit changes the box, on top of what other processes have made of it, and returns what it is then and its version.
+func (s sealedBox) edit(ctx context.Context, change func(*keyBox) (changed bool, err error)) (keyBox, int64, error) {
+	for range maxRingEdits {
+		box, version, err := s.load(ctx)
 		if err != nil {
-			return false, fmt.Errorf("a key of the ring: %w", err)
+			return keyBox{}, 0, err
 		}
-		switch {
-		case k.Status == keyActive && key.Algorithm() == s.cfg.Algorithm && !signs:
-			signs = true
-		case k.Status == keyActive:
-			k.Status, k.RetiredAt, changed = keyRetired, now, true
-		case now.Sub(k.RetiredAt) > box.LongestAccess+time.Minute:
-			changed = true
-			continue
+		changed, err := change(&box)
+		if err != nil || !changed {
+			return box, version, err
 		}
-		kept = append(kept, k)
-	}
-	box.Keys = kept
-	if signs {
-		return changed, nil
-	}
-	key, err := token.GenerateKey(s.cfg.Algorithm)
-	if err != nil {
-		return false, fmt.Errorf("Config.Algorithm: %w", err)
-	}
-	jwk, err := key.MarshalPrivate()
-	if err != nil {
-		return false, err
-	}
-	box.Keys = append(box.Keys, boxedKey{JWK: jwk, Status: keyActive, CreatedAt: now})
-	s.log.Info("signing key created", "key_id", key.ID(), "algorithm", string(key.Algorithm()))
-	return true, nil
-}
-
-// ring builds the ring that the box describes.
-func (b keyBox) ring() (*token.Ring, error) {
-	var signing *token.Key
-	var verifying []*token.Key
-	for _, k := range b.Keys {
-		key, err := token.ParseKey(k.JWK)
-		if err != nil {
-			return nil, fmt.Errorf("a key of the ring: %w", err)
-		}
-		if k.Status == keyActive {
-			signing = key
-		} else {
-			verifying = append(verifying, key.Public())
+		if err := s.save(ctx, box, version); !errors.Is(err, ErrConflict) {
+			return box, version + 1, err
 		}
 	}
-	return token.NewRing(signing, verifying...)
-}
-
-// JWKS returns the public keys that verify our access tokens, as a JSON Web Key Set (RFC 7517, section 5).
-func (s *Service) JWKS() []byte { return s.keys.Load().ring.JWKS() }
-
-// currentRing lets encoder and decoder follow the ring when it is swapped.
-type currentRing struct{ s *Service }
-
-func (c currentRing) Verify(compact string) (token.Header, []byte, error) {
-	return c.s.keys.Load().ring.Verify(compact)
-}
-
-func (c currentRing) Sign(typ string, payload []byte) (string, error) {
-	return c.s.keys.Load().ring.Sign(typ, payload)
+	return keyBox{}, 0, errKeepsChanging
 }

@@ -244,7 +244,7 @@ func (s *Service) grant(u User, extra token.Claims, sess Session, jti string) (G
 	if err != nil {
 		return Grant{}, fmt.Errorf("issue access token: %w", err)
 	}
-	refresh, err := s.refresh.issue(sess, jti)
+	refresh, err := s.refreshKeys().issue(sess, jti)
 	if err != nil {
 		return Grant{}, err
 	}

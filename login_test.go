@@ -12,7 +12,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/store/memory"
-	"github.com/tokenjar/tokenjar/token"
 )
 
 func TestLogin(t *testing.T) {
@@ -240,25 +239,6 @@ func TestParseSecretRefusesWhatIsNone(t *testing.T) { // K-07
 	}
 	if _, err := tokenjar.ParseSecret([]byte("\r\n  " + testSecret + "  \r\n\r\n")); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestAnotherAlgorithmSignsFromNowOnAndOldTokensStayGood(t *testing.T) { // J-06, K-11
-	w := newWorld(t)
-	old := w.login(t)
-	w.cfg.Algorithm = token.EdDSA
-	w.restart(t)
-	if _, err := w.Authenticate(old.AccessToken); err != nil {
-		t.Fatalf("a token of before: %v", err)
-	}
-	if n := bytes.Count(w.JWKS(), []byte(`"kid"`)); n != 2 {
-		t.Errorf("the JWKS has %d keys, want 2", n)
-	}
-	w.mustRefresh(t, old)
-	w.clock.advance(10 * time.Minute) // its last token is dead
-	w.restart(t)
-	if n := bytes.Count(w.JWKS(), []byte(`"kid"`)); n != 1 {
-		t.Errorf("the JWKS has %d keys, want 1", n)
 	}
 }
 

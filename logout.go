@@ -23,7 +23,7 @@ func (s *Service) SignedSessions(access, refresh []string) []SignedSession {
 		}
 	}
 	for _, raw := range refresh {
-		if t, err := s.refresh.decode(raw); err == nil {
+		if t, err := s.refreshKeys().decode(raw); err == nil {
 			add(t.SessionID, t.UserID)
 		}
 	}

@@ -158,7 +158,7 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 		Passive: in.Passive, Timing: s.timing,
 		UserAgent: in.Client.UserAgent, IP: in.Client.IP,
 	}
-	r.Presented, r.Successor = s.refresh.hashes(t)
+	r.Presented, r.Successor = t.hashes()
 	var extra token.Claims
 	if !r.UserGone {
 		// What a program adds is asked for and measured first: a token that cannot be issued must not be spent for.
@@ -188,7 +188,7 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 	case !verdict.Outcome.Successful():
 		return verdict, Grant{}, endedFor(sess.RevokeReason)
 	}
-	jti := s.refresh.successor(t)
+	jti := t.successor()
 	if hashID(jti) != sess.CurrentHash {
 		// A store that says "successful" about another token is at fault; an id of our own making must not get out.
 		return verdict, Grant{}, fmt.Errorf("rotate: %w: the row is not the successor's", ErrStoreUnavailable)

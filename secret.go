@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // There is one secret, and it is never used itself: each purpose has a key of its own, derived with HKDF-SHA256
@@ -62,10 +63,12 @@ func ParseSecret(text []byte) (Secret, error) {
 		s.lines = append(s.lines, bytes.Clone(line))
 	}
 	if len(s.lines) == 0 {
-		return Secret{}, errors.New("the secret is empty: at least one line of 32 bytes is needed")
+		return Secret{}, errEmptySecret
 	}
 	return s, nil
 }
+
+var errEmptySecret = errors.New("the secret is empty: at least one line of 32 bytes is needed")
 
 // GenerateSecret returns a fresh secret line: 256 random bits in base64url, 43 characters.
 func GenerateSecret() string {
@@ -85,6 +88,11 @@ func (Secret) GoString() string { return "[secret]" }
 
 // LogValue hides the secret from logs.
 func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// equal reports whether two secrets have the same lines in the same order.
+func (s Secret) equal(other Secret) bool {
+	return slices.EqualFunc(s.lines, other.lines, bytes.Equal)
+}
 
 // keys returns the key of one purpose for each line, 32 bytes each, in the order of the lines.
 func (s Secret) keys(label string) [][]byte {

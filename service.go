@@ -42,7 +42,8 @@ type Config struct {
 	Users UserStore
 
 	// Algorithm signs access tokens. Default: ES256, which every service can verify. When it differs from that of the
-	// key in use, a new key signs from then on and the old one verifies until its last token is dead.
+	// key in use, a new key is published, signs after twice [JWKSMaxAge], and the old one verifies until its last token
+	// is dead.
 	Algorithm token.Algorithm
 	// AccessLifetime is the life of an access token: whole seconds, 1 s to 24 h. Default: 5 minutes. From 20 s on up
 	// to 5 % are taken off at random, so that the tokens of one moment do not end at one moment.
@@ -75,7 +76,8 @@ type Config struct {
 	// AllowStaleSessions accepts access tokens also while this node has not learned of revocations for more than
 	// [MaxStaleness]: until it does, a session ended elsewhere still works here.
 	AllowStaleSessions bool
-	// RotateEvery is how old a signing key grows before a new one replaces it. Default: 90 d; negative: never.
+	// RotateEvery is how long a key signs before a new one is published to replace it: at least 24 h. Default: 90 d;
+	// negative: never.
 	RotateEvery time.Duration
 
 	// Audit keeps security events. Default: Store, if it implements [AuditStore]; otherwise they are logged alone.
@@ -104,9 +106,9 @@ type Service struct {
 	log       *slog.Logger
 	now       func() time.Time
 
+	secrets atomic.Pointer[secrets]
 	keys    atomic.Pointer[ringState]
-	refresh refreshKeys
-	csrf    [][]byte
+	ringMu  sync.Mutex // held while keys is replaced
 
 	accessDecoder *token.Decoder // see also signedAccess
 	signedAccess  *token.Decoder // the same, whatever the token's times: for sign-out
@@ -134,14 +136,15 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		cfg: cfg, store: cfg.Store, users: cfg.Users, passwords: cfg.Passwords,
 		log: cfg.Logger, now: cfg.Now,
 		timing: Timing{Idle: cfg.Idle, RememberIdle: cfg.RememberIdle, Absolute: cfg.Absolute, Grace: cfg.Grace},
-		csrf:   cfg.Secret.keys(labelCSRF),
 	}
 	_, inStore := cfg.Store.(UserStore)
 	s.ownUsers = !inStore || any(cfg.Users) != any(cfg.Store)
 	s.seen.init()
-	if s.refresh, err = newRefreshKeys(cfg); err != nil {
+	derived, err := newSecrets(cfg, cfg.Secret)
+	if err != nil {
 		return nil, err
 	}
+	s.secrets.Store(derived)
 	if err := s.openKeyRing(ctx); err != nil {
 		return nil, fmt.Errorf("open key ring: %w", err)
 	}
@@ -228,6 +231,9 @@ func (c Config) complete() (Config, error) {
 		bad("SessionCheck", "is not known: use cached, database or stateless")
 	}
 	or(&c.RotateEvery, DefaultRotateEvery)
+	if c.RotateEvery > 0 && c.RotateEvery < 24*time.Hour {
+		bad("RotateEvery", "is %s, but must be at least 24h, or negative for never", c.RotateEvery)
+	}
 	or(&c.AuditKeep, DefaultAuditKeep)
 	if c.AuditKeep < 0 {
 		bad("AuditKeep", "is %s, but must be positive", c.AuditKeep)
@@ -257,9 +263,6 @@ func (s *Service) Timing() Timing { return s.timing }
 // Logger returns the logger of the configuration.
 func (s *Service) Logger() *slog.Logger { return s.log }
 
-// CSRFKeys returns the keys that package csrf MACs its tokens with: the first issues, all verify.
-func (s *Service) CSRFKeys() [][]byte { return s.csrf }
-
 const (
 	pollEvery  = 250 * time.Millisecond // revocations made elsewhere
 	flushEvery = 200 * time.Millisecond // generations seen
@@ -267,8 +270,9 @@ const (
 	pruneBatch = 500 // sessions deleted in one transaction
 )
 
-// Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes,
-// notes which tokens have been used, and deletes sessions that have long ended. Faults of the store are logged and
+// Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes, follows
+// the key ring and moves its keys on, notes which tokens have been used, writes the audit trail, and deletes sessions and
+// audit events that are long over. Faults of the store are logged and
 // tried again. It returns the context's error, and an error at once when it already runs.
 func (s *Service) Run(ctx context.Context) error {
 	if !s.runMu.TryLock() {
@@ -292,7 +296,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			return ctx.Err()
 		case <-poll.C:
-			err = s.pollRevocations(ctx)
+			err = errors.Join(s.pollRevocations(ctx), s.pollKeyRing(ctx))
 		case <-flush.C:
 			err = errors.Join(s.flushSeen(ctx), s.flushAudit(ctx))
 		case <-prune.C:

@@ -312,7 +312,8 @@ type SessionStore interface {
 type KeyRingStore interface {
 	// KeyRing returns the box and its version; version 0 and no box when there is none yet.
 	KeyRing(ctx context.Context) (box []byte, version int64, err error)
-	// SaveKeyRing replaces the box if its version is still the one given; otherwise [ErrConflict].
+	// SaveKeyRing replaces the box if its version is still the one given; otherwise [ErrConflict]. The new version is one
+	// more.
 	SaveKeyRing(ctx context.Context, box []byte, version int64) error
 }
 

@@ -24,5 +24,7 @@ func (s *Service) Stats() Stats {
 	s.audit.mu.Lock()
 	st.AuditPending, st.AuditDropped = len(s.audit.pending), s.audit.dropped
 	s.audit.mu.Unlock()
+	st.KeyCreated = s.keys.Load().created
+	st.HashesRunning, st.HashesWaiting = s.passwords.Load()
 	return st
 }

@@ -157,28 +157,30 @@ func jitter(life time.Duration) time.Duration {
 	return life - time.Duration(n.Int64())*time.Second
 }
 
-// refreshKeys hold, for each line of the secret, what signs refresh tokens and what derives their successors.
+// refreshKeys are what signs refresh tokens and derives their successors, for each line of the secret.
 type refreshKeys struct {
-	signing    *token.Ring
-	decoders   []*token.Decoder // one a line
-	successors [][]byte         // one a line
-	issuer     string
+	lines  []*refreshLine // the first one signs
+	issuer string
 }
 
-func newRefreshKeys(cfg Config) (refreshKeys, error) {
-	k := refreshKeys{successors: cfg.Secret.keys(labelSuccessor), issuer: cfg.Issuer}
-	ids := cfg.Secret.lineIDs()
-	for i, secret := range cfg.Secret.keys(labelRefresh) {
-		key, err := token.NewKey(ids[i], token.HS256, secret)
+// A refreshLine is what one line of the secret makes of itself for refresh tokens.
+type refreshLine struct {
+	ring      *token.Ring
+	decoder   *token.Decoder
+	successor []byte
+}
+
+func newRefreshKeys(cfg Config, secret Secret) (*refreshKeys, error) {
+	k := &refreshKeys{issuer: cfg.Issuer}
+	ids, successors := secret.lineIDs(), secret.keys(labelSuccessor)
+	for i, line := range secret.keys(labelRefresh) {
+		key, err := token.NewKey(ids[i], token.HS256, line)
 		if err != nil {
-			return k, fmt.Errorf("refresh token key: %w", err)
+			return nil, fmt.Errorf("refresh token key: %w", err)
 		}
 		ring, err := token.NewRing(key)
 		if err != nil {
-			return k, fmt.Errorf("refresh token key: %w", err)
-		}
-		if i == 0 {
-			k.signing = ring
+			return nil, fmt.Errorf("refresh token key: %w", err)
 		}
 		decoder, err := token.NewDecoder(token.DecoderConfig{
 			Keys: ring, Type: typeRefresh, Issuer: cfg.Issuer, Audience: cfg.Issuer,
@@ -193,9 +195,9 @@ func newRefreshKeys(cfg Config) (refreshKeys, error) {
 			Now:                 cfg.Now,
 		})
 		if err != nil {
-			return k, fmt.Errorf("refresh token decoder: %w", err)
+			return nil, fmt.Errorf("refresh token decoder: %w", err)
 		}
-		k.decoders = append(k.decoders, decoder)
+		k.lines = append(k.lines, &refreshLine{ring: ring, decoder: decoder, successor: successors[i]})
 	}
 	return k, nil
 }
@@ -207,15 +209,15 @@ type RefreshToken struct {
 	Generation int64
 	ExpiresAt  time.Time
 
-	id   string // jti
-	line int    // of the secret, that signed it
+	id   string       // jti
+	line *refreshLine // that signed it
 }
 
 // DecodeRefresh verifies a refresh token's signature, type, audience and time, and asks no store.
 //
 // It returns [ErrTokenInvalid], [ErrWrongTokenType] or [ErrTokenExpired]; with the last one the token is filled in.
 func (s *Service) DecodeRefresh(raw string) (RefreshToken, error) {
-	t, err := s.refresh.decode(raw)
+	t, err := s.refreshKeys().decode(raw)
 	if err == nil && !s.now().Before(t.ExpiresAt) {
 		return t, ErrTokenExpired
 	}
@@ -223,9 +225,9 @@ func (s *Service) DecodeRefresh(raw string) (RefreshToken, error) {
 }
 
 func (k *refreshKeys) decode(raw string) (RefreshToken, error) {
-	for line, decoder := range k.decoders {
-		claims, err := decoder.Decode(raw)
-		if errors.Is(err, token.ErrSignature) && line < len(k.decoders)-1 {
+	for i, line := range k.lines {
+		claims, err := line.decoder.Decode(raw)
+		if errors.Is(err, token.ErrSignature) && i < len(k.lines)-1 {
 			continue
 		}
 		if err != nil {
@@ -246,14 +248,15 @@ func (k *refreshKeys) decode(raw string) (RefreshToken, error) {
 }
 
 // hashes returns what the store compares: the hash of the token's id and of its successor's.
-func (k *refreshKeys) hashes(t RefreshToken) (presented, successor Hash) {
-	return hashID(t.id), hashID(k.successor(t))
+func (t RefreshToken) hashes() (presented, successor Hash) {
+	return hashID(t.id), hashID(t.successor())
 }
 
-// successor derives the id of the token that replaces t. Whoever shows t again gets the same id again, so a replay can
-// never make a second branch, and the store holds nothing from which an id could be made.
-func (k *refreshKeys) successor(t RefreshToken) string {
-	mac := hmac.New(sha256.New, k.successors[t.line])
+// successor derives the id of the token that replaces t, with the line of the secret that signed t. Whoever shows t again
+// gets the same id again, so a replay can never make a second branch, and the store holds nothing from which an id could
+// be made.
+func (t RefreshToken) successor() string {
+	mac := hmac.New(sha256.New, t.line.successor)
 	mac.Write([]byte(t.id)) // of our own making: fixed length, one spelling
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
 }
@@ -276,7 +279,7 @@ func (k *refreshKeys) issue(sess Session, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := k.signing.Sign(typeRefresh, payload)
+	text, err := k.lines[0].ring.Sign(typeRefresh, payload)
 	if err != nil {
 		return "", fmt.Errorf("sign refresh token: %w", err)
 	}

@@ -70,7 +70,7 @@ func (s *Service) Inspect(ctx context.Context, raw string) (RefreshState, error)
 	if err != nil {
 		return RefreshState{}, err
 	}
-	presented, successor := s.refresh.hashes(t)
+	presented, successor := t.hashes()
 	if !sess.Replayable(presented, successor, s.timing.Grace) {
 		return RefreshState{}, ErrSessionEnded
 	}

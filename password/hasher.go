@@ -215,6 +215,9 @@ func (h *Hasher) acquire(ctx context.Context) error {
 	}
 }
 
+// Load returns how many hashes run and how many wait for a slot.
+func (h *Hasher) Load() (running, waiting int) { return len(h.slots), int(max(h.waiting.Load(), 0)) }
+
 // retryAfter is how long the full queue takes.
 func (h *Hasher) retryAfter() time.Duration {
 	seconds := math.Ceil(float64(h.queue) * time.Duration(h.average.Load()).Seconds() / float64(cap(h.slots)))

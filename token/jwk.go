@@ -357,6 +357,15 @@ func (k *Key) MarshalPrivate() ([]byte, error) {
 	return json.Marshal(jwk)
 }
 
+// MarshalPublic returns the public part of the key as a JWK that [ParseKey] reads back. A symmetric key has none, which is
+// an error.
+func (k *Key) MarshalPublic() ([]byte, error) {
+	if k.alg.symmetric() {
+		return nil, errors.New("token: a symmetric key has no public part")
+	}
+	return json.Marshal(k.publicJWK())
+}
+
 func encodeBase64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 func encodeInteger(n *big.Int) string { return encodeBase64(n.Bytes()) }
