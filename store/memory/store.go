@@ -15,7 +15,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Store is a [tokenjar.Store] that also keeps the users. It is safe for concurrent use; one mutex makes every method
+// A Store is a [tokenjar.Store] that also keeps the users and the audit trail. It is safe for concurrent use; one mutex makes every method
 // atomic. Times are kept in milliseconds, as the stores on disk do, so that programs do not come to rely on more.
 type Store struct {
 	now func() time.Time
@@ -24,16 +24,19 @@ type Store struct {
 	sessions map[string]*tokenjar.Session
 	byUser   map[string]map[string]*tokenjar.Session // all rows of a user, by session id
 	users    map[string]*tokenjar.User
-	byName   map[string]string // user id by tokenjar.UsernameKey
-	byEmail  map[string]string // user id by tokenjar.EmailKey
+	byName   map[string]string     // user id by tokenjar.UsernameKey
+	byEmail  map[string]string     // user id by tokenjar.EmailKey
+	deleted  map[string]bool       // ids of users there were
+	audit    []tokenjar.AuditEvent // by time; of one time as they were added
 	box      []byte
 	version  int64 // of box; 0: none yet
 }
 
 var (
-	_ tokenjar.Store     = (*Store)(nil)
-	_ tokenjar.UserStore = (*Store)(nil)
-	_ tokenjar.UserAdmin = (*Store)(nil)
+	_ tokenjar.Store      = (*Store)(nil)
+	_ tokenjar.UserStore  = (*Store)(nil)
+	_ tokenjar.UserAdmin  = (*Store)(nil)
+	_ tokenjar.AuditStore = (*Store)(nil)
 )
 
 // New returns an empty store.
@@ -48,6 +51,7 @@ func New(cfg Config) *Store {
 		users:    make(map[string]*tokenjar.User),
 		byName:   make(map[string]string),
 		byEmail:  make(map[string]string),
+		deleted:  make(map[string]bool),
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 )
 
 // CreateUser implements [tokenjar.UserAdmin]. A CreatedAt of zero becomes the store's time. It returns a
-// [*tokenjar.ValidationError] for a name or address that has no key, or an empty id.
+// [*tokenjar.ValidationError] for a name or address that has no key, or an empty id, and [tokenjar.ErrConflict] also for
+// the id of an account that was deleted.
 func (s *Store) CreateUser(ctx context.Context, u tokenjar.User) error {
 	const op = "create user"
 	now, err := s.enter(ctx, op)
@@ -32,7 +33,7 @@ func (s *Store) CreateUser(ctx context.Context, u tokenjar.User) error {
 	}
 	_, nameTaken := s.byName[name]
 	_, emailTaken := s.byEmail[email]
-	if s.users[u.ID] != nil || nameTaken || emailTaken {
+	if s.users[u.ID] != nil || s.deleted[u.ID] || nameTaken || emailTaken {
 		return fmt.Errorf("%s: %w", op, tokenjar.ErrConflict)
 	}
 
@@ -121,26 +122,6 @@ func (s *Store) UpdateProfile(ctx context.Context, id string, p tokenjar.Profile
 		u.LastName = *p.LastName
 	}
 	return *u, nil
-}
-
-// SetUserActive implements [tokenjar.UserAdmin]. Disabling an account that is disabled moves the epoch again.
-func (s *Store) SetUserActive(ctx context.Context, id string, active bool) ([]string, error) {
-	const op = "set user active"
-	now, err := s.enter(ctx, op)
-	if err != nil {
-		return nil, err
-	}
-	defer s.mu.Unlock()
-	u := s.users[id]
-	if u == nil {
-		return nil, fmt.Errorf("%s: %w", op, tokenjar.ErrNotFound)
-	}
-	u.Active = active
-	if active {
-		return nil, nil
-	}
-	u.AuthEpoch++
-	return s.revokeUser(id, "", tokenjar.ReasonUserDisabled, now), nil
 }
 
 // invalid returns the error for a field of a new user that cannot be taken.

@@ -1,4 +1,4 @@
-// Package sqlite keeps sessions, users and the key ring in one SQLite file: the store of one node.
+// Package sqlite keeps sessions, users, the audit trail and the key ring in one SQLite file: the store of one node.
 //
 // It owns the file, its schema and its write-ahead log. One goroutine writes, and commits together what is waiting
 // (writer.go); another copies the log into the database (checkpoint.go); any number of calls read meanwhile. What a

@@ -95,7 +95,7 @@ func TestF06OpenRefusesWithTheReason(t *testing.T) {
 			closeStore(t, openAt(t, path, quiet(), tuning{}))
 			raw(t, path, `PRAGMA user_version = 99`).close()
 			return path
-		}, "schema version 99, this program knows versions up to 1"},
+		}, "schema version 99, this program knows versions up to 3"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := row.prepare(t, dbPath(t))
@@ -238,8 +238,87 @@ func TestF21MigrationThatFailsLeavesNothingAndIsRunAgain(t *testing.T) {
 	closeStore(t, s)
 }
 
+// ourSteps are the migrations of the program.
+func ourSteps(t *testing.T) []string {
+	t.Helper()
+	steps, err := migrations(migrationFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
+
+func TestDatabaseOfTheFirstVersionIsBroughtUpToDate(t *testing.T) {
+	path := dbPath(t)
+	c := raw(t, fileOfVersion(t, path, 1), `
+INSERT INTO users (id, username, username_key, email, email_key, first_name, last_name, password_hash, active,
+       email_verified, staff, superuser, auth_epoch, last_login, created_at)
+VALUES ('user', 'Anna', 'anna', '', NULL, '', '', 'old', 1, 0, 0, 0, 2, NULL, 0)`)
+	c.close()
+	s := openAt(t, path, quiet(), tuning{})
+	u, err := s.FindUser(t.Context(), tokenjar.Identifier{Username: "ANNA"})
+	if err != nil || u.PasswordHash != "old" || u.AuthEpoch != 2 {
+		t.Fatalf("user of the old file: got %+v and %v", u, err)
+	}
+	n := newSession()
+	n.OwnUserStore, n.AuthEpoch = false, 2
+	if _, _, err := s.CreateSession(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	if ended, err := s.SetPassword(t.Context(), tokenjar.PasswordChange{UserID: "user", OldHash: "old", NewHash: "new"}); err != nil ||
+		len(ended) != 1 || ended[0] != n.ID {
+		t.Errorf("password change: got %v and %v, want one session ended", ended, err)
+	}
+	if err := s.AppendAudit(t.Context(), []tokenjar.AuditEvent{{Name: "password.changed", UserID: "user"}}); err != nil {
+		t.Error(err)
+	}
+	if list, err := s.AuditTrail(t.Context(), tokenjar.AuditFilter{UserID: "user"}); err != nil || len(list) != 1 {
+		t.Errorf("trail: got %d events and %v, want 1", len(list), err)
+	}
+	if _, err := s.DeleteUser(t.Context(), "user"); err != nil {
+		t.Error(err)
+	}
+	closeStore(t, s)
+	again := raw(t, path)
+	if version, err := again.number(t.Context(), `PRAGMA user_version`); err != nil || version != int64(len(ourSteps(t))) {
+		t.Errorf("version: got %d and %v, want %d", version, err, len(ourSteps(t)))
+	}
+	integrity(t, path)
+}
+
+// fileOfVersion makes a database as a program of an earlier version left it, and returns its path.
+func fileOfVersion(t *testing.T, path string, version int) string {
+	t.Helper()
+	closeStore(t, openAt(t, path, quiet(), tuning{steps: ourSteps(t)[:version]}))
+	return path
+}
+
+func TestF21EachOfOurMigrationsThatIsInterruptedLeavesNothingAndIsRunAgain(t *testing.T) {
+	for number := range ourSteps(t) {
+		path := dbPath(t)
+		if number > 0 {
+			fileOfVersion(t, path, number)
+		}
+		steps := ourSteps(t)
+		steps[number] += `; INSERT INTO power_failure VALUES (1)`
+		if _, err := open(t.Context(), path, quiet(), tuning{steps: steps}); err == nil {
+			t.Fatalf("migration %d was not interrupted", number+1)
+		}
+		c := raw(t, path)
+		if version, err := c.number(t.Context(), `PRAGMA user_version`); err != nil || version != int64(number) {
+			t.Errorf("after the failure of migration %d: got version %d and %v", number+1, version, err)
+		}
+		c.close()
+		s := openAt(t, path, quiet(), tuning{})
+		if err := s.AppendAudit(t.Context(), []tokenjar.AuditEvent{{Name: "name"}}); err != nil {
+			t.Errorf("after migration %d was run again: %v", number+1, err)
+		}
+		closeStore(t, s)
+	}
+}
+
 func TestMigrationsHaveNumbersWithoutGaps(t *testing.T) {
-	if list, err := migrations(migrationFiles); err != nil || len(list) != 1 {
+	if list, err := migrations(migrationFiles); err != nil || len(list) != 3 {
 		t.Errorf("our own: got %d and %v", len(list), err)
 	}
 	for _, names := range [][]string{{"0002_b.sql"}, {"0001_a.sql", "0003_c.sql"}, {"0001_a.sql", "0001_b.sql"}, {"first.sql"}} {
@@ -327,5 +406,14 @@ func TestClosedStoreIsUnavailable(t *testing.T) {
 	_, err = s.User(t.Context(), "user")
 	wantUnavailable(t, err)
 	_, _, err = s.KeyRing(t.Context())
+	wantUnavailable(t, err)
+	_, err = s.Users(t.Context(), "", 10)
+	wantUnavailable(t, err)
+	_, err = s.DeleteUser(t.Context(), "user")
+	wantUnavailable(t, err)
+	_, err = s.AuditTrail(t.Context(), tokenjar.AuditFilter{})
+	wantUnavailable(t, err)
+	wantUnavailable(t, s.AppendAudit(t.Context(), []tokenjar.AuditEvent{{Name: "name"}}))
+	_, err = s.PruneAudit(t.Context(), 0, 10)
 	wantUnavailable(t, err)
 }

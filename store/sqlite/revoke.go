@@ -81,16 +81,11 @@ SELECT id, revoke_reason, revoked_at
 	return list, now, nil
 }
 
-// pruneChunk bounds how long rotations wait behind one transaction of PruneSessions.
-const pruneChunk = 500
-
 // PruneSessions implements [tokenjar.SessionStore]. It deletes in transactions of 500 rows; on an error the number says
 // how many are gone already.
 func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error) {
-	total := 0
-	for total < limit {
-		want := min(limit-total, pruneChunk)
-		n, err := write(ctx, s, "prune sessions", func(t *tx) (int, error) {
+	return pruneInChunks(limit, func(want int) (int, error) {
+		return write(ctx, s, "prune sessions", func(t *tx) (int, error) {
 			before := millis(t.now.Add(-max(keep, 0)))
 			over, err := t.exec(`
 DELETE FROM sessions
@@ -106,6 +101,17 @@ DELETE FROM sessions
 				before, want-int(over))
 			return int(over + revoked), err
 		})
+	})
+}
+
+// pruneChunk bounds how long rotations wait behind one transaction that deletes.
+const pruneChunk = 500
+
+// pruneInChunks has at most limit rows deleted, in transactions of their own, until one finds fewer than it may take.
+func pruneInChunks(limit int, deleteOld func(want int) (int, error)) (total int, err error) {
+	for total < limit {
+		want := min(limit-total, pruneChunk)
+		n, err := deleteOld(want)
 		total += n
 		if err != nil || n < want {
 			return total, err

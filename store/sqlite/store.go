@@ -33,7 +33,7 @@ type Config struct {
 	Queue int
 }
 
-// A Store is a [tokenjar.Store] in one SQLite file, which also keeps the users. It is safe for concurrent use, and
+// A Store is a [tokenjar.Store] in one SQLite file, which also keeps the users and the audit trail. It is safe for concurrent use, and
 // several processes of one machine may have the file open.
 type Store struct {
 	path string
@@ -50,9 +50,10 @@ type Store struct {
 }
 
 var (
-	_ tokenjar.Store     = (*Store)(nil)
-	_ tokenjar.UserStore = (*Store)(nil)
-	_ tokenjar.UserAdmin = (*Store)(nil)
+	_ tokenjar.Store      = (*Store)(nil)
+	_ tokenjar.UserStore  = (*Store)(nil)
+	_ tokenjar.UserAdmin  = (*Store)(nil)
+	_ tokenjar.AuditStore = (*Store)(nil)
 )
 
 // Open opens the database file at path, creates it (mode 0600) when there is none in an existing directory, and brings

@@ -8,7 +8,8 @@ import (
 )
 
 // CreateUser implements [tokenjar.UserAdmin]. A CreatedAt of zero becomes the store's time. It returns a
-// [*tokenjar.ValidationError] for a name or address that has no key, or an empty id.
+// [*tokenjar.ValidationError] for a name or address that has no key, or an empty id, and [tokenjar.ErrConflict] also for
+// the id of an account that was deleted.
 func (s *Store) CreateUser(ctx context.Context, u tokenjar.User) error {
 	const op = "create user"
 	name, ok := tokenjar.UsernameKey(u.Username)
@@ -24,17 +25,22 @@ func (s *Store) CreateUser(ctx context.Context, u tokenjar.User) error {
 	if u.ID == "" {
 		return storeError(op, invalid("id"))
 	}
-	_, err := write(ctx, s, op, func(t *tx) (int64, error) {
+	_, err := write(ctx, s, op, func(t *tx) (struct{}, error) {
 		created := u.CreatedAt
 		if created.IsZero() {
 			created = t.now
 		}
-		return t.exec(`
+		n, err := t.exec(`
 INSERT INTO users (id, username, username_key, email, email_key, first_name, last_name, password_hash, active,
        email_verified, staff, superuser, auth_epoch, last_login, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+ WHERE NOT EXISTS (SELECT 1 FROM deleted_users WHERE id = ?1)`,
 			u.ID, u.Username, name, u.Email, email, u.FirstName, u.LastName, string(u.PasswordHash), u.Active,
 			u.EmailVerified, u.Staff, u.Superuser, u.AuthEpoch, nullMillis(u.LastLogin), millis(created))
+		if err == nil && n == 0 {
+			err = tokenjar.ErrConflict
+		}
+		return struct{}{}, err
 	})
 	return err
 }
@@ -99,24 +105,6 @@ func (s *Store) UpdateProfile(ctx context.Context, id string, p tokenjar.Profile
 UPDATE users SET first_name = coalesce(?1, first_name), last_name = coalesce(?2, last_name)
  WHERE id = ?3
 RETURNING `+userColumns, p.FirstName, p.LastName, id))
-	})
-}
-
-// SetUserActive implements [tokenjar.UserAdmin]. Disabling an account that is disabled moves the epoch again.
-func (s *Store) SetUserActive(ctx context.Context, id string, active bool) ([]string, error) {
-	return write(ctx, s, "set user active", func(t *tx) ([]string, error) {
-		n, err := t.exec(`
-UPDATE users SET active = ?1, auth_epoch = CASE WHEN ?1 THEN auth_epoch ELSE auth_epoch + 1 END
- WHERE id = ?2`, active, id)
-		switch {
-		case err != nil:
-			return nil, err
-		case n == 0:
-			return nil, tokenjar.ErrNotFound
-		case active:
-			return nil, nil
-		}
-		return revokeUser(t, id, "", tokenjar.ReasonUserDisabled)
 	})
 }
 

@@ -20,6 +20,7 @@ type family struct {
 	session
 	remember bool
 	epoch    int64
+	authTime time.Time
 	newest   int64     // token
 	madeAt   time.Time // when the newest was made
 	lastUse  time.Time
@@ -68,7 +69,7 @@ func (f *family) answersAgain(now time.Time) (tokenjar.Outcome, bool) {
 }
 
 // spend is the rotation table once more.
-func (f *family) spend(token int64, u *account, passive bool, now time.Time) tokenjar.Outcome {
+func (f *family) spend(token int64, u *account, epoch int64, passive bool, now time.Time) tokenjar.Outcome {
 	switch {
 	case f.pruned, f.over(now):
 		return tokenjar.OutcomeEnded
@@ -79,7 +80,9 @@ func (f *family) spend(token int64, u *account, passive bool, now time.Time) tok
 	case !u.active:
 		f.revoke(tokenjar.ReasonUserDisabled, now)
 		return tokenjar.OutcomeEnded
-	case u.epoch != f.epoch:
+	case epoch < f.epoch:
+		return tokenjar.OutcomeStaleUser
+	case epoch > f.epoch:
 		f.revoke(tokenjar.ReasonPasswordChanged, now)
 		return tokenjar.OutcomeEnded
 	case token == f.newest:
@@ -113,9 +116,12 @@ func (f *family) spend(token int64, u *account, passive bool, now time.Time) tok
 
 // An account is a user in the model.
 type account struct {
-	id     string
-	active bool
-	epoch  int64
+	id      string
+	name    string
+	active  bool
+	deleted bool
+	epoch   int64
+	hash    tokenjar.PasswordHash
 }
 
 // A world is a store and its model. It is what rapid's actions work on.
@@ -144,9 +150,7 @@ func testModel(t *testing.T, open opener) {
 		e.clock.set(base)
 		w := &world{T: rt, Store: e.Store, clock: e.clock, since: base.Add(-30 * 24 * time.Hour)}
 		for range 2 {
-			u := &account{id: newID(), active: true}
-			must(w, w.CreateUser(t.Context(), tokenjar.User{ID: u.id, Username: u.id, Active: true}))
-			w.users = append(w.users, u)
+			w.newUser(rt, newID())
 		}
 		for len(w.families) == 0 { // a login may be refused
 			w.login(rt)
@@ -161,6 +165,8 @@ func testModel(t *testing.T, open opener) {
 			"revoke one":         w.revokeOne,
 			"revoke others":      w.revokeOthers,
 			"disable or enable":  w.setActive,
+			"change password":    w.setPassword,
+			"delete user":        w.deleteUser,
 			"rename":             w.rename,
 			"advance clock":      w.advance,
 			"step clock back":    w.stepBack,
@@ -188,6 +194,12 @@ func (w *world) family(rt *rapid.T) *family {
 func (w *world) owner(f *family) *account {
 	i := slices.IndexFunc(w.users, func(u *account) bool { return u.id == f.user })
 	return w.users[i]
+}
+
+func (w *world) newUser(rt *rapid.T, name string) {
+	u := &account{id: newID(), name: name, active: true, hash: "first"}
+	must(w, w.CreateUser(rt.Context(), tokenjar.User{ID: u.id, Username: name, PasswordHash: u.hash, Active: true}))
+	w.users = append(w.users, u)
 }
 
 func (w *world) login(rt *rapid.T) {
@@ -233,7 +245,7 @@ func (w *world) login(rt *rapid.T) {
 		idle = timing.RememberIdle
 	}
 	w.families = append(w.families, &family{
-		session: s, remember: n.Remember, epoch: u.epoch, newest: 1, madeAt: now, lastUse: now,
+		session: s, remember: n.Remember, epoch: u.epoch, authTime: now, newest: 1, madeAt: now, lastUse: now,
 		idleEnd: now.Add(idle).Truncate(time.Second), end: now.Add(timing.Absolute).Truncate(time.Second),
 		lateAt: make(map[int64]time.Time),
 	})
@@ -270,8 +282,11 @@ func (w *world) rotation(f *family, token int64) tokenjar.Rotation {
 func (w *world) show(rt *rapid.T, f *family, token int64) {
 	r := w.rotation(f, token)
 	r.Passive = rapid.Bool().Draw(rt, "passive")
+	if rapid.IntRange(0, 4).Draw(rt, "user read before the last change") == 4 {
+		r.AuthEpoch--
+	}
 	was := f.revoked
-	want := f.spend(token, w.owner(f), r.Passive, w.now())
+	want := f.spend(token, w.owner(f), r.AuthEpoch, r.Passive, w.now())
 	v, err := w.Rotate(rt.Context(), r)
 	must(rt, err)
 	equal(rt, fmt.Sprintf("outcome of token %d, the newest being %d", token, f.newest), v.Outcome, want)
@@ -288,7 +303,7 @@ func (w *world) parallel(rt *rapid.T) {
 	r := w.rotation(f, token)
 	want := make(map[tokenjar.Outcome]int)
 	for range n {
-		want[f.spend(token, w.owner(f), false, w.now())]++
+		want[f.spend(token, w.owner(f), r.AuthEpoch, false, w.now())]++
 	}
 	got := make(map[tokenjar.Outcome]int)
 	for _, a := range together(n, func(int) answer {
@@ -340,6 +355,10 @@ func (w *world) setActive(rt *rapid.T) {
 	u := rapid.SampledFrom(w.users).Draw(rt, "user")
 	active := rapid.IntRange(0, 2).Draw(rt, "disable") > 0
 	ended, err := w.SetUserActive(rt.Context(), u.id, active)
+	if u.deleted {
+		wantError(rt, err, tokenjar.ErrNotFound)
+		return
+	}
 	must(rt, err)
 	var want []string
 	if u.active = active; !active {
@@ -347,6 +366,47 @@ func (w *world) setActive(rt *rapid.T) {
 		want = w.revokeAll(u.id, "", tokenjar.ReasonUserDisabled)
 	}
 	equal(rt, "sessions ended", sorted(ended), sorted(want))
+}
+
+func (w *world) setPassword(rt *rapid.T) {
+	u := rapid.SampledFrom(w.users).Draw(rt, "user")
+	p := tokenjar.PasswordChange{UserID: u.id, NewHash: tokenjar.PasswordHash(newID())}
+	var keep *family
+	if rapid.IntRange(0, 3).Draw(rt, "keep one") > 0 { // anybody's
+		keep = w.family(rt)
+		p.Keep = keep.id
+	}
+	p.OldHash = rapid.SampledFrom([]tokenjar.PasswordHash{"", u.hash, u.hash, "another"}).Draw(rt, "old hash")
+	ended, err := w.SetPassword(rt.Context(), p)
+	if u.deleted {
+		wantError(rt, err, tokenjar.ErrNotFound)
+		return
+	}
+	if p.OldHash == "another" {
+		wantError(rt, err, tokenjar.ErrConflict)
+		return
+	}
+	must(rt, err)
+	u.hash = p.NewHash
+	u.epoch++
+	except := ""
+	if keep != nil && keep.user == u.id && keep.live(w.now()) && keep.epoch == u.epoch-1 {
+		except, keep.epoch, keep.authTime = keep.id, u.epoch, w.now()
+	}
+	equal(rt, "sessions ended", sorted(ended), sorted(w.revokeAll(u.id, except, tokenjar.ReasonPasswordChanged)))
+}
+
+// deleteUser deletes an account, and somebody else takes the name.
+func (w *world) deleteUser(rt *rapid.T) {
+	u := rapid.SampledFrom(w.users).Draw(rt, "user")
+	if u.deleted || rapid.IntRange(0, 2).Draw(rt, "one in three") > 0 {
+		return
+	}
+	ended, err := w.DeleteUser(rt.Context(), u.id)
+	must(rt, err)
+	equal(rt, "sessions ended", sorted(ended), sorted(w.revokeAll(u.id, "", tokenjar.ReasonUserDisabled)))
+	u.active, u.deleted = false, true
+	w.newUser(rt, u.name)
 }
 
 func (w *world) rename(rt *rapid.T) {
@@ -413,6 +473,8 @@ func (w *world) compare(rt *rapid.T) {
 			revoked[f.id] = f.revoked
 		}
 		equal(rt, "user", row.UserID, f.user) // 5
+		equal(rt, "epoch", row.AuthEpoch, f.epoch)
+		equal(rt, "time of the password", row.AuthTime, f.authTime)
 		equal(rt, "generation", row.Generation, f.newest)
 		equal(rt, "hash", row.CurrentHash, f.hash(f.newest))
 		equal(rt, "seen", row.SuccessorSeen, f.seen)
@@ -432,6 +494,14 @@ func (w *world) compare(rt *rapid.T) {
 		}
 	}
 	for _, u := range w.users {
+		row, err := w.User(rt.Context(), u.id)
+		if u.deleted {
+			wantError(rt, err, tokenjar.ErrNotFound)
+		} else {
+			must(rt, err)
+			equal(rt, "user's epoch", row.AuthEpoch, u.epoch)
+			equal(rt, "user's hash", string(row.PasswordHash), string(u.hash))
+		}
 		var want []*family
 		for _, f := range w.families {
 			if f.user == u.id && f.live(now) {

@@ -31,6 +31,20 @@ type answer struct {
 	err     error
 }
 
+// spendAsNow rotates as a service does: with the epoch that it read of the user, and again when that was stale.
+func spendAsNow(e *env, r tokenjar.Rotation) (tokenjar.Verdict, error) {
+	for {
+		u, err := e.User(e.Context(), r.UserID)
+		if err != nil {
+			return tokenjar.Verdict{}, err
+		}
+		r.AuthEpoch = u.AuthEpoch
+		if v, err := e.Rotate(e.Context(), r); err != nil || v.Outcome != staleUser {
+			return v, err
+		}
+	}
+}
+
 func testParallel(t *testing.T, open opener) {
 	e := start(t, open)
 	for _, n := range []int{2, 10, 200} {
@@ -143,6 +157,86 @@ func testParallel(t *testing.T, open opener) {
 		live, err := e.UserSessions(e.Context(), user)
 		must(e, err)
 		equal(e, "live sessions", len(live), 5)
+	})
+	e.sub("S-03 password change racing everything: the kept session goes on, all others are over", func(e *env) {
+		for range 20 {
+			user := e.user()
+			kept := e.login(user)
+			others := []session{e.login(user), e.login(user)}
+			e.want(rotated, kept.show(1))
+			opened := make([]session, 12)
+			verdicts := make([]tokenjar.Verdict, 12)
+			for _, err := range together(12, func(i int) (err error) {
+				switch {
+				case i == 5:
+					_, err = e.SetPassword(e.Context(), tokenjar.PasswordChange{UserID: user, NewHash: "new", Keep: kept.id})
+				case i < 7:
+					verdicts[i], err = spendAsNow(e, kept.show(2))
+				case i < 9:
+					_, err = spendAsNow(e, others[i-7].show(1))
+				default: // with the epoch of the old password
+					if opened[i], _, err = e.tryLogin(user); errors.Is(err, tokenjar.ErrInvalidCredentials) {
+						opened[i], err = session{}, nil
+					}
+				}
+				return err
+			}) {
+				must(e, err)
+			}
+			for i, v := range verdicts[:7] {
+				if i != 5 && v.Outcome != rotated && v.Outcome != replay {
+					e.Fatalf("rotation of the kept session: got %s, want rotated or its replay", v.Outcome)
+				}
+			}
+			equal(e, "live sessions", ids(e, user), kept.id)
+			row := e.read(kept)
+			equal(e, "epoch of the kept session", row.AuthEpoch, 1)
+			equal(e, "generation of the kept session", row.Generation, 3)
+			for _, s := range append(others, opened[9:]...) {
+				if s.id != "" {
+					v, err := spendAsNow(e, s.show(e.read(s).Generation))
+					must(e, err)
+					equal(e, "newest token of another session", v.Outcome, ended)
+				}
+			}
+			_, _, err := e.tryLogin(user)
+			wantError(e, err, tokenjar.ErrInvalidCredentials)
+			r := kept.show(3)
+			r.AuthEpoch = 1
+			e.want(rotated, r)
+		}
+	})
+	e.sub("S-03 one old password, changed by several at once: one wins, the others conflict", func(e *env) {
+		user := e.userWith("old")
+		won := 0
+		for _, err := range together(8, func(i int) error {
+			_, err := e.SetPassword(e.Context(), tokenjar.PasswordChange{
+				UserID: user, OldHash: "old", NewHash: tokenjar.PasswordHash(fmt.Sprint("new ", i)),
+			})
+			return err
+		}) {
+			if err == nil {
+				won++
+			} else {
+				wantError(e, err, tokenjar.ErrConflict)
+			}
+		}
+		equal(e, "winners", won, 1)
+		equal(e, "epoch", userOf(e, user).AuthEpoch, 1)
+	})
+	e.sub("S-05 logins racing a deletion: no session is left", func(e *env) {
+		for range 10 {
+			user := e.user()
+			together(9, func(i int) error {
+				if i == 4 {
+					_, err := e.DeleteUser(e.Context(), user)
+					return err
+				}
+				_, _, err := e.tryLogin(user)
+				return err
+			})
+			equal(e, "live sessions", ids(e, user), "")
+		}
 	})
 	e.sub("key ring saved by several at once: one wins each version", func(e *env) {
 		for version := range int64(5) {

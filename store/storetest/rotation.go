@@ -76,6 +76,7 @@ func staysActive(last int64, gap time.Duration) step {
 
 func gone(r *tokenjar.Rotation)       { r.UserGone = true }
 func otherEpoch(r *tokenjar.Rotation) { r.AuthEpoch++ }
+func staleEpoch(r *tokenjar.Rotation) { r.AuthEpoch-- }
 func passive(r *tokenjar.Rotation)    { r.Passive = true }
 func otherUser(r *tokenjar.Rotation)  { r.UserID = "somebody else" }
 func noGrace(r *tokenjar.Rotation)    { r.Timing.Grace = 0 }
@@ -88,6 +89,7 @@ const (
 	lateRetry  = tokenjar.OutcomeLateRetry
 	ended      = tokenjar.OutcomeEnded
 	reused     = tokenjar.OutcomeReused
+	staleUser  = tokenjar.OutcomeStaleUser
 	oneMilli   = time.Millisecond
 	grace      = 10 * time.Second // timing.Grace
 	farTooLate = 6 * time.Hour    // within the idle limit
@@ -164,6 +166,11 @@ var stories = []struct {
 	{name: "gone before epoch", steps: []step{shows(1, ended, gone, otherEpoch)}, gen: 1, reason: tokenjar.ReasonUserDisabled},
 	{name: "user before token: an old token of a user who is gone is no reuse", steps: []step{shows(1, rotated), shows(2, rotated), shows(1, ended, gone)}, gen: 3, reason: tokenjar.ReasonUserDisabled},
 	{name: "epoch before token", steps: []step{shows(1, rotated), shows(2, rotated), shows(1, ended, otherEpoch)}, gen: 3, reason: tokenjar.ReasonPasswordChanged},
+	{name: "S-03 user read before the password change that kept this session: nothing is written", steps: []step{shows(1, rotated), shows(2, staleUser, staleEpoch), shows(1, staleUser, staleEpoch), shows(2, rotated)}, gen: 3},
+	{name: "S-03 stale user before token: not even reuse is judged", steps: []step{shows(1, staleUser, staleEpoch, guessed), shows(1, rotated)}, gen: 2},
+	{name: "gone before stale user", steps: []step{shows(1, ended, gone, staleEpoch)}, gen: 1, reason: tokenjar.ReasonUserDisabled},
+	{name: "over before stale user", steps: []step{to(idleEnd), shows(1, ended, staleEpoch)}, gen: 1},
+	{name: "revoked before stale user", steps: []step{revoked(tokenjar.ReasonReuse), shows(1, reused, staleEpoch)}, gen: 1, reason: tokenjar.ReasonReuse},
 	{name: "another user's token touches nothing", steps: []step{shows(1, ended, otherUser), shows(1, ended, otherUser, guessed), shows(1, ended, otherUser, gone), shows(1, rotated)}, gen: 2},
 
 	// the clock

@@ -23,11 +23,12 @@ import (
 	"github.com/tokenjar/tokenjar"
 )
 
-// A Store is what is tested: a store that owns its users.
+// A Store is what is tested: a store that owns its users and keeps the audit trail.
 type Store interface {
 	tokenjar.Store
 	tokenjar.UserStore
 	tokenjar.UserAdmin
+	tokenjar.AuditStore
 }
 
 // A Reopener is a Store that outlives its process. Reopen closes the store and opens the same data again; the old value
@@ -51,6 +52,10 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		{"revocation", testRevocation},
 		{"pruning", testPruning},
 		{"users", testUsers},
+		{"user pages", testUserPages},
+		{"password", testSetPassword},
+		{"deleted users", testDeleteUser},
+		{"audit", testAudit},
 		{"key ring", testKeyRing},
 		{"cancelled", testCancelled},
 		{"model", testModel},

@@ -196,6 +196,8 @@ func testCancelled(t *testing.T, open opener) {
 	must(e, e.SaveKeyRing(e.Context(), []byte("box"), 0))
 	e.want(rotated, s.show(1))
 	over := e.login(user)
+	trail := []tokenjar.AuditEvent{{At: e.clock.now(), Name: "login.succeeded", UserID: user}}
+	must(e, e.AppendAudit(e.Context(), trail))
 	e.clock.advance(2 * timing.Idle)
 	s2 := e.login(user)
 	before, beforeOther, beforeUser := e.read(s), e.read(other), userOf(e, user)
@@ -224,6 +226,12 @@ func testCancelled(t *testing.T, open opener) {
 		"UpdateProfile":      last(e.UpdateProfile(ctx, user, tokenjar.Profile{FirstName: &name})),
 		"CreateUser":         e.CreateUser(ctx, tokenjar.User{ID: newID(), Username: "changed"}),
 		"SetUserActive":      last(e.SetUserActive(ctx, user, false)),
+		"Users":              last(e.Users(ctx, "", 10)),
+		"SetPassword":        last(e.SetPassword(ctx, tokenjar.PasswordChange{UserID: user, NewHash: "changed"})),
+		"DeleteUser":         last(e.DeleteUser(ctx, user)),
+		"AppendAudit":        e.AppendAudit(ctx, []tokenjar.AuditEvent{{Name: "changed"}}),
+		"AuditTrail":         last(e.AuditTrail(ctx, tokenjar.AuditFilter{})),
+		"PruneAudit":         last(e.PruneAudit(ctx, 0, 10)),
 	} {
 		t.Run(what, func(t *testing.T) { wantError(t, err, tokenjar.ErrStoreUnavailable) })
 	}
@@ -240,6 +248,7 @@ func testCancelled(t *testing.T, open opener) {
 	equal(e, "key ring version", version, 1)
 	_, err = e.FindUser(e.Context(), tokenjar.Identifier{Username: "changed"})
 	wantError(e, err, tokenjar.ErrNotFound)
+	wantTrail(e, tokenjar.AuditFilter{}, trail...)
 }
 
 func last[T any](_ T, err error) error           { return err }
@@ -262,14 +271,27 @@ func testReopened(t *testing.T, open opener) {
 	_, err := e.RevokeSessions(e.Context(), user, []string{c.id}, tokenjar.ReasonLogout)
 	must(e, err)
 	must(e, e.SaveKeyRing(e.Context(), []byte("box"), 0))
-	rows := []tokenjar.Session{e.read(a), e.read(b), e.read(c)}
+	deleted, other := e.user(), e.user()
+	_, err = e.DeleteUser(e.Context(), deleted)
+	must(e, err)
+	otherSession := e.login(other)
+	_, err = e.SetPassword(e.Context(), tokenjar.PasswordChange{UserID: other, NewHash: "new", Keep: otherSession.id})
+	must(e, err)
+	trail := []tokenjar.AuditEvent{{At: noon, Name: "password.changed", UserID: other, Detail: map[string]string{"a": "b"}}}
+	must(e, e.AppendAudit(e.Context(), trail))
+	rows := []tokenjar.Session{e.read(a), e.read(b), e.read(c), e.read(otherSession)}
 	before := userOf(e, user)
 
 	e.Store = e.Store.(Reopener).Reopen(t)
-	for i, s := range []session{a, b, c} {
+	for i, s := range []session{a, b, c, otherSession} {
 		equal(e, "session", e.read(s), rows[i])
 	}
 	equal(e, "user", userOf(e, user), before)
+	equal(e, "password", string(userOf(e, other).PasswordHash), "new")
+	_, err = e.User(e.Context(), deleted)
+	wantError(e, err, tokenjar.ErrNotFound)
+	wantError(e, e.CreateUser(e.Context(), tokenjar.User{ID: deleted, Username: "back"}), tokenjar.ErrConflict)
+	wantTrail(e, tokenjar.AuditFilter{}, trail...)
 	box, version, err := e.KeyRing(e.Context())
 	must(e, err)
 	equal(e, "key ring", string(box), "box")
