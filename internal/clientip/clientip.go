@@ -63,25 +63,74 @@ func (r *Resolver) isTrusted(addr netip.Addr) bool {
 }
 
 // ClientIP returns the address a request comes from, in its canonical form: IPv4 also where it came mapped into IPv6,
-// and without a zone.
+// and without a zone. Where it cannot be known (see [Resolver.Known]) that is the nearest one to it that is: of a proxy,
+// as a rule, so that all clients behind it count as one.
 func (r *Resolver) ClientIP(req *http.Request) string {
+	ip, _ := r.resolve(req)
+	return ip
+}
+
+// Known reports whether [Resolver.ClientIP] tells the address of a client, as far as can be seen. It is false when
+//
+//   - the peer of the connection has no address, such as that of a Unix socket;
+//   - a trusted proxy does not say for whom it asks, or not in X-Forwarded-For, or something that is no address
+//     ("unknown", RFC 7239, section 6.2, and its "_hidden" names among it);
+//   - the peer is near (loopback, private, link-local or shared address space) and no trusted proxy, yet sends
+//     X-Forwarded-For or Forwarded: a proxy, as it seems, that trusted_proxies should name.
+//
+// Then limits by address act on all clients together, which an operator must hear of. A client in our own network can
+// bring the last case about by sending the header; it is counted by its own address all the same.
+func (r *Resolver) Known(req *http.Request) bool {
+	_, known := r.resolve(req)
+	return known
+}
+
+func (r *Resolver) resolve(req *http.Request) (ip string, known bool) {
 	addr, ok := peer(req)
 	if !ok {
-		return req.RemoteAddr
+		return req.RemoteAddr, false
 	}
-	chain := strings.Join(req.Header["X-Forwarded-For"], ",")
-	for r.isTrusted(addr) && chain != "" {
-		rest, last, more := cutLast(chain)
-		next, err := netip.ParseAddr(strings.TrimSpace(last))
-		if err != nil {
-			break // the proxy nearest to whoever wrote this is all that is known
-		}
-		addr, chain = next.Unmap().WithZone(""), rest
-		if !more {
-			break
-		}
+	forwarded := req.Header["X-Forwarded-For"]
+	if !r.isTrusted(addr) {
+		says := len(forwarded) > 0 || len(req.Header["Forwarded"]) > 0
+		return addr.String(), !(says && isNear(addr))
 	}
-	return addr.String()
+	chain, more := strings.Join(forwarded, ","), true
+	for r.isTrusted(addr) {
+		if chain == "" || !more {
+			return addr.String(), false
+		}
+		var last string
+		chain, last, more = cutLast(chain)
+		next, ok := parseHop(strings.Trim(last, " \t"))
+		if !ok {
+			return addr.String(), false // the proxy nearest to whoever wrote this is all that is known
+		}
+		addr = next
+	}
+	return addr.String(), true
+}
+
+// parseHop reads one element of X-Forwarded-For. Some proxies add the port, and brackets around IPv6.
+func parseHop(s string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return canonical(addr), true
+	}
+	if strings.HasSuffix(s, "]") {
+		s += ":0"
+	}
+	p, err := netip.ParseAddrPort(s)
+	return canonical(p.Addr()), err == nil
+}
+
+func canonical(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
+// sharedSpace is where carriers and clouds put what is theirs (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// isNear reports whether an address is one that only a neighbour can have.
+func isNear(addr netip.Addr) bool {
+	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || sharedSpace.Contains(addr)
 }
 
 // SaysHTTP reports whether a trusted proxy says that the browser's connection to it was plain http.
@@ -99,7 +148,7 @@ func peer(req *http.Request) (netip.Addr, bool) {
 	if err != nil {
 		return netip.Addr{}, false
 	}
-	return p.Addr().Unmap().WithZone(""), true
+	return canonical(p.Addr()), true
 }
 
 func cutLast(s string) (before, last string, more bool) {
