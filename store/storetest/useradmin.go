@@ -144,6 +144,15 @@ func testSetPassword(t *testing.T, open opener) {
 		}
 		equal(e, "revoked session", e.read(gone), before)
 	})
+	e.sub("S-03 a session of another epoch than the one so far is not kept", func(e *env) {
+		for _, epoch := range []int64{-1, 1, 2} {
+			user := e.user()
+			s := e.login(user, func(n *tokenjar.NewSession) { n.AuthEpoch, n.OwnUserStore = epoch, true })
+			ended := change(tokenjar.PasswordChange{UserID: user, NewHash: "new", Keep: s.id})
+			equal(e, "ended", strings.Join(ended, " "), s.id)
+			equal(e, "epoch", e.read(s).AuthEpoch, epoch)
+		}
+	})
 	e.sub("S-03 a session that is over is revoked instead of kept, so that no clock brings it back", func(e *env) {
 		defer e.clock.set(e.clock.now())
 		back := e.clock.now()
