@@ -33,7 +33,10 @@ type Config struct {
 	Cookies  Cookies  `key:"cookies"`
 	Auth     Auth     `key:"auth"`
 	CSRF     CSRF     `key:"csrf"`
+	CORS     CORS     `key:"cors"`
+	Limits   Limits   `key:"limits"`
 	Password Password `key:"password"`
+	Admin    Admin    `key:"admin"`
 	Log      Log      `key:"log"`
 }
 
@@ -44,6 +47,9 @@ type Token struct {
 	ClientID       string          `key:"client_id" default:"" doc:"Claim client_id of access tokens; default the audience."`
 	AccessLifetime time.Duration   `key:"access_lifetime" default:"5m" min:"1s" max:"24h" doc:"Life of an access token, in whole seconds, 1s to 24h."`
 	Algorithm      token.Algorithm `key:"algorithm" default:"ES256" enum:"ES256 ES384 EdDSA RS256 RS384 RS512 PS256" doc:"What signs access tokens: ES256, ES384, EdDSA, RS256, RS384, RS512 or PS256."`
+	RotateEvery    time.Duration   `key:"rotate_every" default:"90d" min:"1h" max:"400d" doc:"How old a signing key grows before a new one replaces it."`
+	SessionCheck   string          `key:"session_check" default:"cached" enum:"cached database stateless" doc:"cached, database or stateless."`
+	StaleSessions  string          `key:"stale_sessions" default:"refuse" enum:"refuse allow" doc:"refuse or allow."`
 }
 
 // Session says how long sessions live.
@@ -70,12 +76,31 @@ type Cookies struct {
 
 // Auth says where the API is.
 type Auth struct {
-	Path string `key:"path" default:"/auth" doc:"Prefix of the API."`
+	Path  string `key:"path" default:"/auth" doc:"Prefix of the API."`
+	Order string `key:"order" default:"cookie_first" enum:"cookie_first bearer_first" doc:"cookie_first or bearer_first."`
+	Docs  bool   `key:"docs" default:"true" doc:"Serve /docs and /openapi.json."`
 }
 
 // CSRF says which other origins may send unsafe requests.
 type CSRF struct {
 	TrustedOrigins []string `key:"trusted_origins" default:"" doc:"Exact origins beside our own that may send unsafe requests, as https://app.example.com."`
+}
+
+// CORS says which other origins may read answers.
+type CORS struct {
+	AllowedOrigins []string `key:"allowed_origins" default:"" doc:"Exact origins that may read answers."`
+	AllowedHeaders []string `key:"allowed_headers" default:"" doc:"Further request headers they may send."`
+}
+
+// Limits bound how often passwords are tried.
+type Limits struct {
+	LoginPerAccount string `key:"login_per_account" default:"5/m" doc:"Tries for one account."`
+	LoginPerAddress string `key:"login_per_address" default:"30/m" doc:"Tries from one address."`
+}
+
+// Admin says where metrics are served.
+type Admin struct {
+	Listen string `key:"listen" default:"" doc:"Address and port of /metrics; off by default."`
 }
 
 // Password says which passwords may be chosen and how many are checked at once.
