@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/metrics"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -44,9 +45,21 @@ func (s *Server) roomOf(path string) room {
 	return nowhere
 }
 
-// dispatch takes a request to its room. The path is the canonical one that was judged.
+// dispatch takes a request to its room. The path is the canonical one that was judged. A preflight ends here; pages are
+// nobody's to read but a browser's that opens them, so they are not shared.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, path string) {
-	switch s.roomOf(path) {
+	room := s.roomOf(path)
+	if rec, ok := w.(*recorder); ok && room != nowhere {
+		rec.route = s.patterns.of(path)
+	}
+	if room != siteRoom {
+		if isPreflight(r) {
+			s.preflight(w, r)
+			return
+		}
+		s.share(w, r)
+	}
+	switch room {
 	case apiRoom:
 		s.api.ServeHTTP(w, r)
 	case sampleRoom:
@@ -83,12 +96,13 @@ func (s *Server) secure(next http.Handler) http.Handler {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
+		s.metrics.Begin()
 		id := rand.Text()
 		ctx := tokenjar.ContextWithLogger(tokenjar.ContextWithRequestID(r.Context(), id), s.log)
 		r = r.WithContext(ctx)
 		w.Header().Set("X-Request-Id", id)
 		path := clip(rawPath(r)) // before anybody rewrites it
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, route: s.patterns.other}
 		defer func() {
 			p := recover()
 			abort := p == http.ErrAbortHandler
@@ -100,12 +114,15 @@ func (s *Server) observe(next http.Handler) http.Handler {
 					abort = true // half an answer must not look like a whole one
 				}
 			}
+			took, code := time.Since(begin), rec.Header().Get(problem.Header)
+			s.metrics.End(rec.route, r.Method, rec.status, code, took)
+			s.noteAddress(r)
 			s.log.LogAttrs(ctx, levelOf(rec.status), "request",
 				slog.String("request_id", id),
 				slog.String("method", clip(r.Method)), slog.String("path", path),
 				slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
-				slog.String("problem", rec.Header().Get(problem.Header)),
-				slog.Float64("took_ms", float64(time.Since(begin).Microseconds())/1000), slog.String("client_ip", s.proxies.ClientIP(r)))
+				slog.String("problem", code),
+				slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("client_ip", s.proxies.ClientIP(r)))
 			if abort {
 				panic(http.ErrAbortHandler)
 			}
@@ -133,9 +150,10 @@ func clip(s string) string {
 	return s
 }
 
-// recorder remembers status and size for the log.
+// recorder remembers status, size and route for the log and the metrics.
 type recorder struct {
 	http.ResponseWriter
+	route  *metrics.Route
 	status int
 	bytes  int64
 }

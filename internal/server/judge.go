@@ -50,25 +50,25 @@ func (s *Server) judge(next func(http.ResponseWriter, *http.Request, string)) ht
 		health := raw == "/healthz" || raw == "/readyz"
 		switch {
 		case r.Host == "" && !health:
-			problem.Write(w, r, problem.New(problem.MisdirectedHost).WithStatus(http.StatusBadRequest).
+			s.refuse(w, r, problem.New(problem.MisdirectedHost).WithStatus(http.StatusBadRequest).
 				WithDetail("The request names no host."))
 			return
 		case !s.ours(r.Host) && !health:
-			problem.Write(w, r, problem.New(problem.MisdirectedHost).
+			s.refuse(w, r, problem.New(problem.MisdirectedHost).
 				WithDetail("This server does not answer for that host. Its address is "+s.publicURL+"."))
 			return
 		case s.https && s.proxies.SaysHTTP(r):
-			problem.Write(w, r, problem.New(problem.MisdirectedHost).
+			s.refuse(w, r, problem.New(problem.MisdirectedHost).
 				WithDetail("This request came by plain http. Use "+s.publicURL+"."))
 			return
 		case !knownMethod(r.Method):
 			w.Header().Set("Allow", methods)
-			problem.Write(w, r, problem.New(problem.MethodNotAllowed))
+			s.refuse(w, r, problem.New(problem.MethodNotAllowed))
 			return
 		}
 		path, err := s.route(raw)
 		if err != nil {
-			problem.Write(w, r, problem.New(problem.BadPath))
+			s.refuse(w, r, problem.New(problem.BadPath))
 			return
 		}
 		setPath(r, path)

@@ -12,25 +12,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/cors"
+
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/clientip"
 	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/metrics"
 	"github.com/tokenjar/tokenjar/internal/ui"
 	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/problem"
-)
-
-// Limits on connections. A client slower than these is cut off.
-const (
-	headerTimeout = 10 * time.Second
-	readTimeout   = 30 * time.Second
-	writeTimeout  = 60 * time.Second
-	idleTimeout   = 120 * time.Second
-	drainTimeout  = 10 * time.Second // for requests under way at the stop
-	maxHeader     = 60 << 10         // bytes; net/http adds 4 KiB
 )
 
 // Store is what the server needs of a store: sessions, keys and users.
@@ -50,6 +43,8 @@ type Options struct {
 	// Notice is how long, at the stop, /readyz says 503 before connections are refused, so that whoever balances the
 	// load can look elsewhere first. Default: none.
 	Notice time.Duration
+
+	limits *limits // of connections; default usualLimits
 }
 
 // Demo are the credentials that the demo's page shows.
@@ -66,8 +61,15 @@ type Server struct {
 	guard     *middleware.Guard
 	site      *ui.Site
 	sample    http.Handler // of the demo; nil otherwise
-	listener  net.Listener
+	cors      *cors.Cors   // nil when no origin is listed
+	metrics   *metrics.Metrics
+	patterns  *patterns
+	limits    limits
+	listener  *connections
+	admin     net.Listener // nil when there is none
+	heapFloor int64        // bytes; 0 leaves the collector alone
 	proxies   *clientip.Resolver
+	unknown   unknownAddresses
 	publicURL string
 	hosts     []string
 	https     bool
@@ -91,16 +93,37 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	if err != nil {
 		return nil, err
 	}
+	shared, err := newCORS(cfg.CORS)
+	if err != nil {
+		return nil, err
+	}
+	limiter, err := loginLimits(cfg.Limits, opts.Now)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		log: opts.Logger, cors: shared, metrics: metrics.New(opts.Version, opts.Now), limits: usualLimits, proxies: proxies,
+		onReady: opts.Ready, notice: opts.Notice,
+	}
+	if opts.limits != nil {
+		s.limits = *opts.limits
+	}
+	if opts.Demo == nil {
+		s.heapFloor = heapFloor
+	}
 	listener, err := net.Listen("tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	s.listener = newConnections(listener, s.limits.connections, s.metrics, s.log)
 	defer func() {
 		if err != nil {
-			listener.Close()
+			s.Close()
 		}
 	}()
-	s := &Server{log: opts.Logger, listener: listener, proxies: proxies, onReady: opts.Ready, notice: opts.Notice}
+	if s.admin, err = listenAdmin(cfg); err != nil {
+		return nil, err
+	}
 	if s.publicURL = cfg.PublicURL; s.publicURL == "" {
 		s.publicURL = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
 	}
@@ -115,25 +138,24 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	if err != nil {
 		return nil, err
 	}
-	s.service, err = tokenjar.New(ctx, serviceConfig(cfg, s.publicURL, secret, store, hasher, opts))
-	if err != nil {
+	settings := serviceConfig(cfg, s.publicURL, opts)
+	settings.Secret, settings.Store, settings.Passwords = secret, store, hasher
+	settings.Limits, settings.OnEvent = limiter, s.metrics.Event
+	if s.service, err = tokenjar.New(ctx, settings); err != nil {
 		return nil, err
 	}
+	s.metrics.Follow(s.service.Stats)
 	cookies, err := cookie.New(cfg.CookieConfig(s.publicURL))
 	if err != nil {
 		return nil, err
 	}
-	s.guard, err = middleware.New(middleware.Config{
-		Service: s.service, PublicURL: s.publicURL, Cookies: cookies,
-		TrustedOrigins: cfg.CSRF.TrustedOrigins,
-		NoRenewal:      !cfg.Session.TransparentRenewal, RenewalExclude: cfg.Session.RenewalExclude,
-		ClientIP: proxies.ClientIP, Now: opts.Now,
-	})
-	if err != nil {
+	if s.guard, err = middleware.New(s.guardConfig(cfg, cookies, opts)); err != nil {
 		return nil, err
 	}
-	s.api, err = httpapi.New(httpapi.Config{Guard: s.guard, Path: cfg.Auth.Path, Version: opts.Version, Ready: s.ready})
-	if err != nil {
+	if s.api, err = httpapi.New(s.apiConfig(cfg, opts)); err != nil {
+		return nil, err
+	}
+	if s.patterns, err = newPatterns(s.metrics, s.api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
 		return nil, err
 	}
 	page := ui.Options{AuthPath: cfg.Auth.Path, CSRFCookie: cookies.CSRFName()}
@@ -148,31 +170,16 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	return s, nil
 }
 
-// serviceConfig translates the settings for the root package.
-func serviceConfig(cfg config.Config, publicURL string, secret tokenjar.Secret, store Store, hasher *password.Hasher, opts Options) tokenjar.Config {
-	issuer := cfg.Token.Issuer
-	if issuer == "" {
-		issuer = publicURL
-	}
-	audience := cfg.Token.Audience
-	if audience == "" {
-		audience = publicURL
-	}
-	return tokenjar.Config{
-		Issuer: issuer, Audience: audience, ClientID: cfg.Token.ClientID,
-		Secret: secret, Store: store, Passwords: hasher,
-		Algorithm: cfg.Token.Algorithm, AccessLifetime: cfg.Token.AccessLifetime,
-		Idle: cfg.Session.Idle, RememberIdle: cfg.Session.Remember, Absolute: cfg.Session.Absolute,
-		Grace: cfg.Session.Grace, InsecureNoGrace: cfg.Session.Grace == 0, MaxPerUser: cfg.Session.MaxPerUser,
-		Now: opts.Now, Logger: opts.Logger,
-	}
-}
-
 // URL returns the public URL.
 func (s *Server) URL() string { return s.publicURL }
 
-// Close gives up the listener of a server that is not going to run.
-func (s *Server) Close() error { return s.listener.Close() }
+// Close gives up the listeners of a server that is not going to run.
+func (s *Server) Close() error {
+	if s.admin != nil {
+		return errors.Join(s.listener.Close(), s.admin.Close())
+	}
+	return s.listener.Close()
+}
 
 // Addr returns the address it listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
@@ -193,24 +200,29 @@ func (s *Server) ready(ctx context.Context) error {
 // Run serves until ctx is cancelled. Then it says that it is not ready, after the notice takes no new connections, lets
 // requests under way finish, and returns nil.
 func (s *Server) Run(ctx context.Context) error {
-	server := &http.Server{
-		Handler:           s.Handler(),
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes:               maxHeader,
-		DisableGeneralOptionsHandler: true, // "OPTIONS *" is judged like everything else
-		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	if s.heapFloor > 0 {
+		defer HeapFloor(s.heapFloor)()
 	}
+	server := s.httpServer(s.Handler())
+	server.ConnState = s.listener.state
+	admin := s.httpServer(s.adminHandler())
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	worked := make(chan error, 1)
 	go func() { worked <- s.service.Run(background) }()
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- server.Serve(s.listener) }()
+	if s.admin != nil {
+		s.log.Info("the admin listener serves metrics", "address", s.admin.Addr().String())
+		go func() { served <- admin.Serve(s.admin) }()
+	}
 	if s.onReady != nil {
 		s.onReady(s.publicURL)
 	}
 	select {
 	case err := <-served:
+		server.Close()
+		admin.Close()
 		stop()
 		<-worked
 		return fmt.Errorf("serve: %w", err)
@@ -226,6 +238,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Warn("requests were cut off at the stop")
 		err = server.Close()
 	}
+	admin.Close() // last, so that the drain can be watched
 	stop()
 	<-worked
 	return err

@@ -1,0 +1,84 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/problem"
+)
+
+// The admin listener serves those who run the server: metrics and health, on an address of its own that browsers do not
+// reach. It is off by default. Nothing of it is on the public listener.
+
+// listenAdmin returns nil when no address is set.
+func listenAdmin(cfg config.Config) (net.Listener, error) {
+	if cfg.Admin.Listen == "" {
+		return nil, nil
+	}
+	same, err := sameAddress(cfg.Listen, cfg.Admin.Listen)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	case same:
+		return nil, errors.New("admin.listen: must not be the address of listen, or metrics would be public: use another " +
+			"port, as 127.0.0.1:9090")
+	}
+	listener, err := net.Listen("tcp", cfg.Admin.Listen)
+	if err != nil { // not wrapped: what can be done about an address that is taken is said of the public one
+		return nil, fmt.Errorf("admin.listen: %v", err)
+	}
+	return listener, nil
+}
+
+// sameAddress reports whether two addresses to listen on meet.
+func sameAddress(public, admin string) (bool, error) {
+	a, err := net.ResolveTCPAddr("tcp", public)
+	if err != nil {
+		return false, err
+	}
+	b, err := net.ResolveTCPAddr("tcp", admin)
+	if err != nil {
+		return false, err
+	}
+	everywhere := func(ip net.IP) bool { return len(ip) == 0 || ip.IsUnspecified() }
+	return a.Port == b.Port && a.Port != 0 && (a.IP.Equal(b.IP) || everywhere(a.IP) || everywhere(b.IP)), nil
+}
+
+// AdminAddr returns the address of the admin listener, nil if there is none.
+func (s *Server) AdminAddr() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.Addr()
+}
+
+// adminHandler serves the three paths and nothing else. Requests are not logged: they come every few seconds, and they
+// change nothing.
+func (s *Server) adminHandler() http.Handler {
+	scrape := s.metrics.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(tokenjar.ContextWithLogger(r.Context(), s.log))
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		switch r.URL.EscapedPath() {
+		case "/metrics":
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				h.Set("Allow", "GET, HEAD")
+				problem.Write(w, r, problem.New(problem.MethodNotAllowed))
+				return
+			}
+			scrape.ServeHTTP(w, r)
+		case "/healthz", "/readyz":
+			s.api.ServeHTTP(w, r)
+		default:
+			problem.Write(w, r, problem.New(problem.NotFound))
+		}
+	})
+}

@@ -1,0 +1,82 @@
+package server
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/cookie"
+	"github.com/tokenjar/tokenjar/httpapi"
+	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/password"
+)
+
+// serviceConfig translates the settings for the root package.
+func serviceConfig(cfg config.Config, publicURL string, opts Options) tokenjar.Config {
+	issuer := cfg.Token.Issuer
+	if issuer == "" {
+		issuer = publicURL
+	}
+	audience := cfg.Token.Audience
+	if audience == "" {
+		audience = publicURL
+	}
+	return tokenjar.Config{
+		Issuer: issuer, Audience: audience, ClientID: cfg.Token.ClientID,
+		Algorithm: cfg.Token.Algorithm, AccessLifetime: cfg.Token.AccessLifetime, RotateEvery: cfg.Token.RotateEvery,
+		Idle: cfg.Session.Idle, RememberIdle: cfg.Session.Remember, Absolute: cfg.Session.Absolute,
+		Grace: cfg.Session.Grace, InsecureNoGrace: cfg.Session.Grace == 0, MaxPerUser: cfg.Session.MaxPerUser,
+		PasswordPolicy: password.Policy{Min: cfg.Password.MinLength},
+		SessionCheck:   tokenjar.SessionCheck(cfg.Token.SessionCheck), AllowStaleSessions: cfg.Token.StaleSessions == "allow",
+		Now: opts.Now, Logger: opts.Logger,
+	}
+}
+
+// guardConfig translates them for package middleware.
+func (s *Server) guardConfig(cfg config.Config, cookies *cookie.Policy, opts Options) middleware.Config {
+	return middleware.Config{
+		Service: s.service, PublicURL: s.publicURL, Cookies: cookies,
+		TrustedOrigins: cfg.CSRF.TrustedOrigins,
+		NoRenewal:      !cfg.Session.TransparentRenewal, RenewalExclude: cfg.Session.RenewalExclude,
+		ClientIP: s.proxies.ClientIP, Now: opts.Now,
+		// MERGE: BearerFirst: cfg.Auth.Order == "bearer_first",
+	}
+}
+
+// apiConfig translates them for package httpapi.
+func (s *Server) apiConfig(cfg config.Config, opts Options) httpapi.Config {
+	return httpapi.Config{
+		Guard: s.guard, Path: cfg.Auth.Path, Version: opts.Version, Ready: s.ready,
+		// MERGE: NoDocs: !cfg.Auth.Docs,
+	}
+}
+
+// loginLimits returns what bounds how often passwords are tried.
+func loginLimits(cfg config.Limits, now func() time.Time) (tokenjar.LoginLimits, error) {
+	// MERGE: ratelimit
+	return nil, nil
+}
+
+// unknownAddresses remembers whether it has been said that client addresses cannot be known.
+type unknownAddresses struct{ told atomic.Bool }
+
+// noteAddress counts a request that came through a proxy which is not trusted, so that all of its clients look like one,
+// and warns of the first.
+func (s *Server) noteAddress(r *http.Request) {
+	if !addressUnknown(s, r) {
+		return
+	}
+	s.metrics.AddressUnknown()
+	if s.unknown.told.CompareAndSwap(false, true) {
+		s.log.Warn("the client address cannot be known: a proxy that is not in trusted_proxies forwards requests, so "+
+			"limits by address hold for all of its clients together", "proxy", s.proxies.ClientIP(r))
+	}
+}
+
+// addressUnknown reports whether a request bears a proxy's word that nobody believes.
+func addressUnknown(s *Server, r *http.Request) bool {
+	// MERGE: clientip
+	return false
+}
