@@ -101,7 +101,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		ctx := tokenjar.ContextWithLogger(tokenjar.ContextWithRequestID(r.Context(), id), s.log)
 		r = r.WithContext(ctx)
 		w.Header().Set("X-Request-Id", id)
-		path := clip(rawPath(r)) // before anybody rewrites it
+		path := clip(hideTokens(rawPath(r))) // before anybody rewrites it
 		rec := &recorder{ResponseWriter: w, route: s.patterns.other}
 		defer func() {
 			p := recover()
@@ -116,13 +116,14 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			took, code := time.Since(begin), rec.Header().Get(problem.Header)
 			s.metrics.End(rec.route, r.Method, rec.status, code, took)
-			s.noteAddress(r)
+			clientIP := s.proxies.ClientIP(r)
+			s.noteAddress(r, clientIP)
 			s.log.LogAttrs(ctx, levelOf(rec.status), "request",
 				slog.String("request_id", id),
 				slog.String("method", clip(r.Method)), slog.String("path", path),
 				slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
 				slog.String("problem", code),
-				slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("client_ip", s.proxies.ClientIP(r)))
+				slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("client_ip", clientIP))
 			if abort {
 				panic(http.ErrAbortHandler)
 			}
@@ -139,6 +140,20 @@ func levelOf(status int) slog.Level {
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
+}
+
+// hideTokens takes what looks like a token out of a path. None of ours is ever in one, but somebody may paste one there.
+func hideTokens(path string) string {
+	if !strings.Contains(path, "eyJ") { // how every JSON object begins in base64url
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if strings.Contains(s, "eyJ") {
+			segments[i] = "[token]"
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // clip bounds what a client can put into a line of log. Escaping is the log handler's.

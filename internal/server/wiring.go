@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -62,21 +63,27 @@ func loginLimits(cfg config.Limits, now func() time.Time) (tokenjar.LoginLimits,
 // unknownAddresses remembers whether it has been said that client addresses cannot be known.
 type unknownAddresses struct{ told atomic.Bool }
 
-// noteAddress counts a request that came through a proxy which is not trusted, so that all of its clients look like one,
-// and warns of the first.
-func (s *Server) noteAddress(r *http.Request) {
-	if !addressUnknown(s, r) {
+// noteAddress counts a request that bears a proxy's word which is not believed, and warns of the first: if that is a
+// proxy of ours, all of its clients look like one.
+func (s *Server) noteAddress(r *http.Request, clientIP string) {
+	if !addressUnknown(r, clientIP) {
 		return
 	}
 	s.metrics.AddressUnknown()
 	if s.unknown.told.CompareAndSwap(false, true) {
-		s.log.Warn("the client address cannot be known: a proxy that is not in trusted_proxies forwards requests, so "+
-			"limits by address hold for all of its clients together", "proxy", s.proxies.ClientIP(r))
+		s.log.Warn("requests bear forwarded addresses that are not believed: if the sender is your proxy, list it in "+
+			"trusted_proxies, since limits by address hold for all of its clients together until then", "client_ip", clientIP)
 	}
 }
 
-// addressUnknown reports whether a request bears a proxy's word that nobody believes.
-func addressUnknown(s *Server, r *http.Request) bool {
-	// MERGE: clientip
-	return false
+// MERGE: clientip may tell this itself.
+//
+// addressUnknown reports whether a request came through a proxy, by its own word, and yet the address found for it is
+// that of the connection's other end.
+func addressUnknown(r *http.Request, clientIP string) bool {
+	if r.Header["X-Forwarded-For"] == nil && r.Header["Forwarded"] == nil && r.Header["X-Real-Ip"] == nil {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err != nil || peer.Addr().Unmap().WithZone("").String() == clientIP
 }
