@@ -2,11 +2,15 @@ package tokenjar
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An AuditEvent is one security decision: who signed in or failed to, what ended a session and why. There is no secret
@@ -58,6 +62,7 @@ type auditTrail struct {
 // event makes a security decision known: to the log, to the metrics, to the trail. There is one event for each decision.
 func (s *Service) event(ctx context.Context, e AuditEvent) {
 	e.At, e.RequestID = s.now().UTC(), RequestIDFromContext(ctx)
+	e = e.clean()
 	e.Log(ctx, s.log)
 	if s.cfg.OnEvent != nil {
 		s.cfg.OnEvent(e)
@@ -74,18 +79,55 @@ func (s *Service) event(ctx context.Context, e AuditEvent) {
 	s.audit.pending = append(s.audit.pending, e)
 }
 
-// flushAudit writes the events that wait. What could not be written waits on.
+// maxAuditText bounds each text of an event, in bytes.
+const maxAuditText = 256
+
+// clean makes every text one that any log and any store can take: valid UTF-8 of bounded length without control
+// characters. Ids and addresses may come from the program around us; one event that a store refuses for ever would keep
+// all later ones waiting.
+func (e AuditEvent) clean() AuditEvent {
+	for _, text := range []*string{&e.Reason, &e.UserID, &e.SessionID, &e.IP, &e.UserAgent, &e.RequestID} {
+		*text = plainText(*text)
+	}
+	if len(e.Detail) > 0 {
+		e.Detail = maps.Clone(e.Detail)
+		for key, text := range e.Detail {
+			e.Detail[key] = plainText(text)
+		}
+	}
+	return e
+}
+
+func plainText(s string) string {
+	odd := func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) }
+	if strings.ContainsFunc(s, odd) {
+		s = strings.Map(func(r rune) rune {
+			if odd(r) {
+				return ' '
+			}
+			return r
+		}, s)
+	}
+	if len(s) > maxAuditText {
+		s = strings.ToValidUTF8(s[:maxAuditText], "")
+	}
+	return s
+}
+
+// flushAudit writes the events that wait at the call, the oldest first. What could not be written waits on, in its
+// place. Events that arrive meanwhile are for the next call, so that a flood of them keeps nothing else waiting.
 func (s *Service) flushAudit(ctx context.Context) error {
-	for {
+	s.audit.mu.Lock()
+	waiting := len(s.audit.pending)
+	s.audit.mu.Unlock()
+	for waiting > 0 {
 		s.audit.mu.Lock()
-		batch := s.audit.pending[:min(len(s.audit.pending), auditBatch)]
+		batch := s.audit.pending[:min(waiting, auditBatch)]
 		s.audit.mu.Unlock()
-		if len(batch) == 0 {
-			return nil
-		}
 		if err := s.cfg.Audit.AppendAudit(ctx, batch); err != nil {
-			return err
+			return fmt.Errorf("%d audit events wait: %w", waiting, err)
 		}
+		waiting -= len(batch)
 		s.audit.mu.Lock()
 		s.audit.pending = s.audit.pending[len(batch):]
 		if len(s.audit.pending) == 0 {
@@ -93,6 +135,7 @@ func (s *Service) flushAudit(ctx context.Context) error {
 		}
 		s.audit.mu.Unlock()
 	}
+	return nil
 }
 
 // Log writes the event as one line of log at level Info.

@@ -264,6 +264,18 @@ func TestRefusalsCanBeReadToo(t *testing.T) {
 	})
 }
 
+// untouched sends a request and reports whether it asks the store. The server looks into it now and then on its own, so
+// one try of a few without a call is what tells.
+func untouched(w *servertest.World, send func() servertest.Answer) (a servertest.Answer, asked bool) {
+	for range 5 {
+		calls := w.Store.Calls()
+		if a = send(); w.Store.Calls() == calls {
+			return a, false
+		}
+	}
+	return a, true
+}
+
 func TestPreflights(t *testing.T) {
 	w := servertest.Start(t, sharing(func(c *config.Config) { c.CORS.AllowedHeaders = []string{"X-Trace"} }))
 	ada := w.SignIn(t, servertest.Ada)
@@ -271,9 +283,9 @@ func TestPreflights(t *testing.T) {
 		t.Helper()
 		changes = append([]func(*http.Request){from(spa), servertest.Header("Access-Control-Request-Method", method),
 			servertest.Header("Access-Control-Request-Headers", headers)}, changes...)
-		before, calls := w.Digest(t), w.Store.Calls()
-		a := w.Send(t, "OPTIONS", path, "", changes...)
-		if w.Store.Calls() != calls || w.Digest(t) != before {
+		before := w.Digest(t)
+		a, asked := untouched(w, func() servertest.Answer { return w.Send(t, "OPTIONS", path, "", changes...) })
+		if asked || w.Digest(t) != before {
 			t.Error("O-07: the store was asked")
 		}
 		return a
@@ -358,10 +370,11 @@ func TestWithoutAListNobodyMayRead(t *testing.T) {
 	ada := w.SignIn(t, servertest.Ada)
 	for _, origin := range []string{spa, "null", "http://evil.example", w.Origin} {
 		notShared(t, w.Send(t, "GET", "/auth/user", "", ada.As, from(origin)).Header, origin)
-		calls := w.Store.Calls()
-		a := w.Send(t, "OPTIONS", "/auth/user", "", ada.As, from(origin), servertest.Header("Access-Control-Request-Method", "PATCH"))
-		if a.Status != 204 || w.Store.Calls() != calls {
-			t.Errorf("O-07 preflight from %s: %d, %d calls of the store", origin, a.Status, w.Store.Calls()-calls)
+		a, asked := untouched(w, func() servertest.Answer {
+			return w.Send(t, "OPTIONS", "/auth/user", "", ada.As, from(origin), servertest.Header("Access-Control-Request-Method", "PATCH"))
+		})
+		if a.Status != 204 || asked {
+			t.Errorf("O-07 preflight from %s: %d, the store asked: %v", origin, a.Status, asked)
 		}
 		notShared(t, a.Header, origin)
 	}

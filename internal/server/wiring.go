@@ -24,9 +24,13 @@ func serviceConfig(cfg config.Config, publicURL string, opts Options) tokenjar.C
 	if audience == "" {
 		audience = publicURL
 	}
+	rotateEvery := cfg.Token.RotateEvery
+	if rotateEvery == 0 {
+		rotateEvery = -1 // never
+	}
 	return tokenjar.Config{
 		Issuer: issuer, Audience: audience, ClientID: cfg.Token.ClientID,
-		Algorithm: cfg.Token.Algorithm, AccessLifetime: cfg.Token.AccessLifetime, RotateEvery: cfg.Token.RotateEvery,
+		Algorithm: cfg.Token.Algorithm, AccessLifetime: cfg.Token.AccessLifetime, RotateEvery: rotateEvery,
 		Idle: cfg.Session.Idle, RememberIdle: cfg.Session.Remember, Absolute: cfg.Session.Absolute,
 		Grace: cfg.Session.Grace, InsecureNoGrace: cfg.Session.Grace == 0, MaxPerUser: cfg.Session.MaxPerUser,
 		PasswordPolicy: password.Policy{Min: cfg.Password.MinLength},
@@ -56,7 +60,16 @@ func (s *Server) apiConfig(cfg config.Config, opts Options) httpapi.Config {
 
 // loginLimits returns what bounds how often passwords are tried.
 func loginLimits(cfg config.Limits, now func() time.Time) (tokenjar.LoginLimits, error) {
-	// MERGE: ratelimit
+	// MERGE:
+	// account, err := ratelimit.ParseRate(cfg.LoginPerAccount)
+	// if err != nil {
+	// 	return nil, fmt.Errorf("limits.login_per_account: %w", err)
+	// }
+	// address, err := ratelimit.ParseRate(cfg.LoginPerAddress)
+	// if err != nil {
+	// 	return nil, fmt.Errorf("limits.login_per_address: %w", err)
+	// }
+	// return ratelimit.New(ratelimit.Config{PerAccount: account, PerAddress: address, Now: now})
 	return nil, nil
 }
 
@@ -76,12 +89,12 @@ func (s *Server) noteAddress(r *http.Request, clientIP string) {
 	}
 }
 
-// MERGE: clientip may tell this itself.
+// MERGE: return !s.proxies.Known(r), and clientIP is needed no more.
 //
 // addressUnknown reports whether a request came through a proxy, by its own word, and yet the address found for it is
 // that of the connection's other end.
 func addressUnknown(r *http.Request, clientIP string) bool {
-	if r.Header["X-Forwarded-For"] == nil && r.Header["Forwarded"] == nil && r.Header["X-Real-Ip"] == nil {
+	if r.Header["X-Forwarded-For"] == nil && r.Header["Forwarded"] == nil {
 		return false
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)

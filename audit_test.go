@@ -1,0 +1,261 @@
+package tokenjar_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// trail keeps events, or fails.
+type trail struct {
+	mu     sync.Mutex
+	down   bool
+	calls  int
+	events []tokenjar.AuditEvent
+	during func() // what happens while a batch is written
+}
+
+func (a *trail) AppendAudit(_ context.Context, events []tokenjar.AuditEvent) error {
+	a.mu.Lock()
+	a.calls++
+	during := a.during
+	a.mu.Unlock()
+	if during != nil {
+		during()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.down {
+		return fmt.Errorf("injected: %w", tokenjar.ErrStoreUnavailable)
+	}
+	a.events = append(a.events, events...)
+	return nil
+}
+
+func (a *trail) AuditTrail(context.Context, tokenjar.AuditFilter) ([]tokenjar.AuditEvent, error) {
+	return nil, nil
+}
+
+func (a *trail) PruneAudit(context.Context, time.Duration, int) (int, error) { return 0, nil }
+
+func (a *trail) setDown(down bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.down = down
+}
+
+func (a *trail) names() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var names []string
+	for _, e := range a.events {
+		name := e.Name
+		if e.Reason != "" {
+			name += " " + e.Reason
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// closed turns every try away.
+type closed struct{}
+
+func (closed) AllowAddress(context.Context, string) error {
+	return &tokenjar.RateLimitError{Limit: "address", RetryAfter: time.Second}
+}
+func (closed) AllowAccount(context.Context, string) error { return nil }
+
+// tooMany is the cheapest decision there is: a try that the limit turns away.
+func tooMany(w *world, request int) {
+	ctx := tokenjar.ContextWithRequestID(context.Background(), fmt.Sprint(request))
+	w.Login(ctx, tokenjar.Credentials{Username: "ada", Password: "x"}, tokenjar.Client{IP: "192.0.2.1"})
+}
+
+func TestEveryDecisionStandsInTheTrailOnce(t *testing.T) {
+	a := &trail{}
+	w := newWorld(t, func(c *tokenjar.Config) { c.Audit = a })
+	ctx := tokenjar.ContextWithRequestID(t.Context(), "request-1")
+	from := tokenjar.Client{IP: "192.0.2.7", UserAgent: "agent"}
+	disabled := w.user
+	disabled.ID, disabled.Username, disabled.Email, disabled.Active = "user-off", "off", "off@example.com", false
+	if err := w.store.CreateUser(ctx, disabled); err != nil {
+		t.Fatal(err)
+	}
+	login := func(name, password string) tokenjar.Grant {
+		g, _ := w.Login(ctx, tokenjar.Credentials{Username: name, Password: tokenjar.Password(password)}, from)
+		return g
+	}
+	if err := w.FlushAudit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	a.events = nil // the start
+
+	g := login("ada", testPassword)
+	login("ada", "canary-password")
+	login("canary-password", testPassword) // typed into the wrong field
+	login("canary-password@example.com", testPassword)
+	login("off", testPassword)
+	next, err := w.Refresh(ctx, tokenjar.RefreshRequest{Token: g.RefreshToken, Client: from})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Refresh(ctx, tokenjar.RefreshRequest{Token: g.RefreshToken, Client: from})
+	last, err := w.Refresh(ctx, tokenjar.RefreshRequest{Token: next.RefreshToken, Client: from})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Refresh(ctx, tokenjar.RefreshRequest{Token: g.RefreshToken, Client: from}) // reuse
+	w.Refresh(ctx, tokenjar.RefreshRequest{Token: last.RefreshToken, Client: from})
+	out := login("ada", testPassword)
+	if err := w.Logout(ctx, []tokenjar.SignedSession{{SessionID: out.SessionID, UserID: out.User.ID}}); err != nil {
+		t.Fatal(err)
+	}
+	w.Logout(ctx, []tokenjar.SignedSession{{SessionID: out.SessionID, UserID: out.User.ID}}) // again: nothing to decide
+	login("ada", testPassword)
+	if _, err := w.LogoutAll(ctx, w.user.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.FlushAudit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"login.succeeded", "login.failed wrong_password", "login.failed unknown_user", "login.failed unknown_user", "login.failed disabled",
+		"refresh.rotated", "refresh.grace_replay", "refresh.rotated", "session.revoked reuse", "refresh.session_reused",
+		"login.succeeded", "session.revoked logout", "login.succeeded", "session.revoked logout",
+	}
+	if got := a.names(); !slices.Equal(got, want) {
+		t.Errorf("LG-10: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, e := range a.events {
+		if e.RequestID != "request-1" || e.At.Location() != time.UTC || e.At.IsZero() || e.UserID == "" && e.Reason != "unknown_user" ||
+			e.Name != "session.revoked" && (e.IP != "192.0.2.7" || e.UserAgent != "agent") || e.SessionID == "" && e.Name != "login.failed" {
+			t.Errorf("LG-10: incomplete: %+v", e)
+		}
+		if strings.Contains(fmt.Sprintf("%+v", e), "canary") {
+			t.Errorf("LG-01, LG-03: %+v", e)
+		}
+	}
+}
+
+func TestEventsWaitWhileTheTrailFailsAndArriveInOrder(t *testing.T) {
+	a := &trail{}
+	a.setDown(true)
+	w := newWorld(t, func(c *tokenjar.Config) { c.Audit, c.Limits = a, closed{} })
+	const n = 1234 // more than two batches
+	for i := range n {
+		tooMany(w, i)
+		if i%100 == 0 {
+			if err := w.FlushAudit(t.Context()); !errors.Is(err, tokenjar.ErrStoreUnavailable) {
+				t.Fatalf("got %v", err)
+			}
+		}
+	}
+	before := w.Stats().AuditPending
+	if before < n {
+		t.Fatalf("R-14: %d events wait of %d", before, n)
+	}
+	a.setDown(false)
+	if err := w.FlushAudit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st := w.Stats(); st.AuditPending != 0 || st.AuditDropped != 0 || len(a.events) != before {
+		t.Errorf("got %d stored of %d, %d waiting, %d dropped", len(a.events), before, st.AuditPending, st.AuditDropped)
+	}
+	for i, e := range a.events[len(a.events)-n:] {
+		if e.RequestID != fmt.Sprint(i) {
+			t.Fatalf("LG-10: event %d is of request %s", i, e.RequestID)
+		}
+	}
+}
+
+func TestAFloodOfEventsIsDroppedAndCountedAndRequestsGoOn(t *testing.T) {
+	a := &trail{}
+	a.setDown(true)
+	told := 0
+	var log bytes.Buffer
+	w := newWorld(t, func(c *tokenjar.Config) {
+		c.Audit, c.Limits, c.OnEvent = a, closed{}, func(tokenjar.AuditEvent) { told++ }
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	const most, more = 10000, 345
+	for i := told; i < most+more; i++ {
+		tooMany(w, i)
+	}
+	if st := w.Stats(); st.AuditPending != most || st.AuditDropped != more {
+		t.Errorf("R-14: %d waiting, %d dropped", st.AuditPending, st.AuditDropped)
+	}
+	if lines := strings.Count(log.String(), "security event"); told != most+more || lines != told {
+		t.Errorf("R-14: %d told, %d logged, want %d of both: the log has what the trail has not", told, lines, most+more)
+	}
+	g := w.login(t)
+	if _, err := w.refresh(t, g); err != nil {
+		t.Errorf("R-14: a session is not renewed meanwhile: %v", err)
+	}
+	a.setDown(false)
+	if err := w.FlushAudit(t.Context()); err != nil || len(a.events) != most {
+		t.Errorf("got %v, %d stored", err, len(a.events))
+	}
+}
+
+func TestAFloodDuringTheWriteKeepsNothingElseWaiting(t *testing.T) {
+	a := &trail{}
+	w := newWorld(t, func(c *tokenjar.Config) { c.Audit, c.Limits = a, closed{} })
+	tooMany(w, 0)
+	a.during = func() {
+		if a.calls < 100 { // a writer that runs after them would never come to an end
+			tooMany(w, a.calls)
+		}
+	}
+	if err := w.FlushAudit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a.calls != 1 || w.Stats().AuditPending != 1 {
+		t.Errorf("R-14: %d writes in one turn, %d left for the next", a.calls, w.Stats().AuditPending)
+	}
+}
+
+func TestWaitingEventsAreWrittenAtTheStop(t *testing.T) {
+	a := &trail{}
+	w := newWorld(t, func(c *tokenjar.Config) { c.Audit, c.Limits = a, closed{} })
+	for i := range 2000 {
+		tooMany(w, i)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := w.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if got := len(a.events); got < 2000 || w.Stats().AuditPending != 0 {
+		t.Errorf("got %d of 2000, %d waiting", got, w.Stats().AuditPending)
+	}
+}
+
+func TestNoTextKeepsAnEventFromBeingStored(t *testing.T) {
+	a := &trail{}
+	w := newWorld(t, func(c *tokenjar.Config) { c.Audit, c.Limits = a, closed{} })
+	for _, text := range []string{"a\x00b", "\xff\xfe", "a\r\nforged", "\x1b[31m", strings.Repeat("é", 5000), "\u0085"} {
+		ctx := tokenjar.ContextWithRequestID(t.Context(), text)
+		w.Login(ctx, tokenjar.Credentials{Username: "ada", Password: "x"}, tokenjar.Client{IP: text, UserAgent: text})
+	}
+	if err := w.FlushAudit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range a.events {
+		for _, text := range []string{e.IP, e.UserAgent, e.RequestID} {
+			if !utf8.ValidString(text) || len(text) > 256 || strings.ContainsAny(text, "\x00\r\n\x1b\u0085") {
+				t.Errorf("LG-05: %q", text)
+			}
+		}
+	}
+}
