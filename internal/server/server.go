@@ -44,6 +44,9 @@ type Options struct {
 	// load can look elsewhere first. Default: none.
 	Notice time.Duration
 
+	// Secret reads the secret again, from where it came from. Default: it is never read again.
+	Secret func() (tokenjar.Secret, error)
+
 	limits *limits // of connections; default usualLimits
 }
 
@@ -74,6 +77,7 @@ type Server struct {
 	hosts     []string
 	https     bool
 	onReady   func(string)
+	secret    func() (tokenjar.Secret, error) // nil: never read again
 	notice    time.Duration
 	stopping  atomic.Bool
 }
@@ -103,7 +107,7 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	}
 	s := &Server{
 		log: opts.Logger, cors: shared, metrics: metrics.New(opts.Version, opts.Now), limits: usualLimits, proxies: proxies,
-		onReady: opts.Ready, notice: opts.Notice,
+		onReady: opts.Ready, notice: opts.Notice, secret: opts.Secret,
 	}
 	if opts.limits != nil {
 		s.limits = *opts.limits
@@ -210,6 +214,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	worked := make(chan error, 1)
 	go func() { worked <- s.service.Run(background) }()
+	if s.secret != nil {
+		go s.followSecret(background, s.secret)
+	}
 	served := make(chan error, 2)
 	go func() { served <- server.Serve(s.listener) }()
 	if s.admin != nil {

@@ -1,8 +1,8 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +12,7 @@ import (
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/ratelimit"
 )
 
 // serviceConfig translates the settings for the root package.
@@ -60,26 +61,24 @@ func (s *Server) apiConfig(cfg config.Config, opts Options) httpapi.Config {
 
 // loginLimits returns what bounds how often passwords are tried.
 func loginLimits(cfg config.Limits, now func() time.Time) (tokenjar.LoginLimits, error) {
-	// MERGE:
-	// account, err := ratelimit.ParseRate(cfg.LoginPerAccount)
-	// if err != nil {
-	// 	return nil, fmt.Errorf("limits.login_per_account: %w", err)
-	// }
-	// address, err := ratelimit.ParseRate(cfg.LoginPerAddress)
-	// if err != nil {
-	// 	return nil, fmt.Errorf("limits.login_per_address: %w", err)
-	// }
-	// return ratelimit.New(ratelimit.Config{PerAccount: account, PerAddress: address, Now: now})
-	return nil, nil
+	account, err := ratelimit.ParseRate(cfg.LoginPerAccount)
+	if err != nil {
+		return nil, fmt.Errorf("limits.login_per_account: %w", err)
+	}
+	address, err := ratelimit.ParseRate(cfg.LoginPerAddress)
+	if err != nil {
+		return nil, fmt.Errorf("limits.login_per_address: %w", err)
+	}
+	return ratelimit.New(ratelimit.Config{PerAccount: account, PerAddress: address, Now: now})
 }
 
 // unknownAddresses remembers whether it has been said that client addresses cannot be known.
 type unknownAddresses struct{ told atomic.Bool }
 
-// noteAddress counts a request that bears a proxy's word which is not believed, and warns of the first: if that is a
-// proxy of ours, all of its clients look like one.
+// noteAddress counts a request whose client cannot be known, and warns of the first: all clients behind a proxy that is
+// not trusted look like one.
 func (s *Server) noteAddress(r *http.Request, clientIP string) {
-	if !addressUnknown(r, clientIP) {
+	if s.proxies.Known(r) {
 		return
 	}
 	s.metrics.AddressUnknown()
@@ -87,16 +86,4 @@ func (s *Server) noteAddress(r *http.Request, clientIP string) {
 		s.log.Warn("requests bear forwarded addresses that are not believed: if the sender is your proxy, list it in "+
 			"trusted_proxies, since limits by address hold for all of its clients together until then", "client_ip", clientIP)
 	}
-}
-
-// MERGE: return !s.proxies.Known(r), and clientIP is needed no more.
-//
-// addressUnknown reports whether a request came through a proxy, by its own word, and yet the address found for it is
-// that of the connection's other end.
-func addressUnknown(r *http.Request, clientIP string) bool {
-	if r.Header["X-Forwarded-For"] == nil && r.Header["Forwarded"] == nil {
-		return false
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err != nil || peer.Addr().Unmap().WithZone("").String() == clientIP
 }

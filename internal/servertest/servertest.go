@@ -113,6 +113,7 @@ func Start(t testing.TB, setups ...Setup) *World {
 	}
 	cfg := config.Defaults()
 	cfg.Listen = "127.0.0.1:0"
+	cfg.Limits = config.Limits{LoginPerAccount: "1000000/s", LoginPerAddress: "1000000/s"} // tests of them set their own
 	opts := server.Options{
 		Logger: slog.New(slog.NewJSONHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    w.Clock.Now, Version: "test",
