@@ -1,6 +1,11 @@
 package tokenjar
 
-import "time"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
 
 // A SessionCheck is how far a request's session is checked beyond its signature.
 type SessionCheck string
@@ -14,3 +19,68 @@ const (
 
 // MaxStaleness is how long a node accepts access tokens without having learned of revocations.
 const MaxStaleness = 30 * time.Second
+
+// catchUpTimeout is how long a request waits for news of revocations, when the clock says that they are old although the
+// last poll succeeded.
+const catchUpTimeout = time.Second
+
+// CheckSession asks what [Service.Authenticate] cannot tell without a store, as far as [Config.SessionCheck] wants it to
+// be known for each request. An identity without a session, of a request that is about to be renewed, is asked nothing of
+// its own.
+//
+//   - [CheckCached]: whether this node has learned of revocations within [MaxStaleness], unless stale sessions are allowed
+//   - [CheckDatabase]: whether the session is live and its user active, of the same epoch
+//   - [CheckStateless]: nothing
+//
+// It returns [ErrTokenRevoked] or [ErrStoreUnavailable].
+func (s *Service) CheckSession(ctx context.Context, id Identity) error {
+	switch s.cfg.SessionCheck {
+	case CheckDatabase:
+		if id.SessionID == "" {
+			return nil
+		}
+		_, _, err := s.liveSession(ctx, id.SessionID, id.UserID)
+		if errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrSessionReused) {
+			return ErrTokenRevoked
+		}
+		return err
+	case CheckCached:
+		return s.checkFresh(ctx)
+	}
+	return nil
+}
+
+// checkFresh refuses while nobody can tell which sessions have ended elsewhere. When the clock has jumped, or the process
+// has stood still, the news are fetched at once: nobody is refused because of the moment until the next poll.
+func (s *Service) checkFresh(ctx context.Context) error {
+	if !s.revoked.stale(s.now()) {
+		return nil
+	}
+	running := s.running.Load()
+	if !running {
+		s.warnNotRunning.Do(func() {
+			s.log.Warn("nobody runs Service.Run: sessions that end on other nodes go on here, and nothing is cleaned up")
+		})
+	}
+	if running && !s.revoked.failing.Load() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), catchUpTimeout)
+		err := s.pollIf(ctx, func() bool { return s.revoked.stale(s.now()) })
+		cancel()
+		if err == nil {
+			return nil
+		}
+		s.revoked.failing.Store(true) // nobody else waits until a poll succeeds
+	}
+	switch {
+	case s.cfg.AllowStaleSessions:
+		return nil
+	case !running:
+		return fmt.Errorf("%w: revocations are not learned of, because Service.Run is not running", ErrStoreUnavailable)
+	}
+	return fmt.Errorf("%w: Service.Run has learned of no revocations for more than %s", ErrStoreUnavailable, MaxStaleness)
+}
+
+// staleness is how long ago this node last learned of revocations.
+func (s *Service) staleness() time.Duration {
+	return max(s.now().Sub(*s.revoked.polled.Load()), 0)
+}

@@ -69,15 +69,14 @@ type Grant struct {
 	AccessExpires  time.Time
 	RefreshToken   string
 	RefreshExpires time.Time // of the refresh token: the idle limit
-
-	claims token.Claims // of the access token
 }
 
 // Identity returns who the grant's access token speaks for, as verifying that token would.
 func (g Grant) Identity() Identity {
+	begin, end := payloadOf(g.AccessToken)
 	return Identity{
 		UserID: g.User.ID, SessionID: g.SessionID, Generation: g.Generation,
-		AuthTime: g.AuthTime, ExpiresAt: g.AccessExpires, Claims: g.claims,
+		AuthTime: g.AuthTime, ExpiresAt: g.AccessExpires, payload: g.AccessToken[begin:end],
 	}
 }
 
@@ -250,7 +249,7 @@ func (s *Service) grant(u User, extra token.Claims, sess Session, jti string) (G
 	}
 	return Grant{
 		User: u, SessionID: sess.ID, Generation: sess.Generation, Remember: sess.Remember, AuthTime: sess.AuthTime.Truncate(time.Second),
-		AccessToken: access.text, AccessExpires: access.expires, claims: access.claims,
+		AccessToken: access.text, AccessExpires: access.expires,
 		RefreshToken: refresh, RefreshExpires: sess.IdleExpiresAt,
 	}, nil
 }

@@ -18,7 +18,7 @@ func (s *Service) SignedSessions(access, refresh []string) []SignedSession {
 		found = append(found, SignedSession{SessionID: sessionID, UserID: userID})
 	}
 	for _, raw := range access {
-		if id, err := identity(s.signedAccess, raw); err == nil {
+		if id, _, err := s.verify(s.signedAccess, raw); err == nil {
 			add(id.SessionID, id.UserID)
 		}
 	}

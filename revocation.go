@@ -2,7 +2,12 @@ package tokenjar
 
 import (
 	"context"
+	"fmt"
+	"hash/maphash"
+	"math/bits"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,12 +19,17 @@ import (
 const revocationOverlap = 30 * time.Second
 
 type revocations struct {
+	seed   maphash.Seed           // of session ids
+	filter atomic.Pointer[filter] // in front of entries; nil when there are none
+
 	mu      sync.RWMutex
 	entries map[string]revocation // by session id
 
-	pollMu  sync.Mutex
-	since   time.Time // the store's clock at the last poll
-	version int64     // of the data, where the store tells it
+	poll    chan struct{} // holds one element while a poll is under way
+	since   time.Time     // the store's clock at the last poll
+	version int64         // of the data, where the store tells it
+	polled  atomic.Pointer[time.Time]
+	failing atomic.Bool // the last poll failed
 }
 
 type revocation struct {
@@ -27,14 +37,23 @@ type revocation struct {
 	until time.Time // by this node's clock
 }
 
-// reason returns why a session was revoked, if it was.
-func (r *revocations) reason(sessionID string) (Reason, bool) {
+func (r *revocations) init(seed maphash.Seed) {
+	r.seed, r.poll = seed, make(chan struct{}, 1)
+}
+
+// reason returns why a session was revoked, if it was. session is the hash of its id. It takes a lock only for one that
+// very probably was.
+func (r *revocations) reason(session uint64, sessionID string) (Reason, bool) {
+	if f := r.filter.Load(); f == nil || !f.mayHold(session) {
+		return "", false
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	entry, ok := r.entries[sessionID]
 	return entry.why, ok
 }
 
+// add makes a revocation known: whoever asks after it has returned is told.
 func (r *revocations) add(sessionID string, why Reason, until time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,24 +63,87 @@ func (r *revocations) add(sessionID string, why Reason, until time.Time) {
 	if old, known := r.entries[sessionID]; known && old.until.After(until) {
 		until = old.until
 	}
-	r.entries[sessionID] = revocation{why: why, until: until}
+	// Cloned: the text may be part of a request, or of a chunk of the cache.
+	r.entries[strings.Clone(sessionID)] = revocation{why: why, until: until}
+	if f := r.filter.Load(); f == nil || len(r.entries) > f.room {
+		r.refill()
+	} else {
+		f.add(maphash.String(r.seed, sessionID))
+	}
 }
 
 // forget drops entries that no living token needs.
 func (r *revocations) forget(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before := len(r.entries)
 	for id, entry := range r.entries {
 		if now.After(entry.until) {
 			delete(r.entries, id)
 		}
 	}
+	if len(r.entries) < before {
+		r.refill()
+	}
+}
+
+// refill makes the filter anew from the entries. It is called with the lock held.
+func (r *revocations) refill() {
+	if len(r.entries) == 0 {
+		r.filter.Store(nil)
+		return
+	}
+	f := newFilter(2 * len(r.entries))
+	for id := range r.entries {
+		f.add(maphash.String(r.seed, id))
+	}
+	r.filter.Store(f)
+}
+
+func (r *revocations) count() int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.entries)
+}
+
+// stale reports whether this node has not learned of revocations for more than [MaxStaleness]. A clock that has been set
+// back says nothing of how long it was, so that counts as stale until the next poll.
+func (r *revocations) stale(now time.Time) bool {
+	age := now.Sub(*r.polled.Load())
+	return age > MaxStaleness || age < -time.Second
+}
+
+// A filter tells of most sessions that they are not in a set, without a lock (a Bloom filter in which each member has
+// four bits of one word). With at least 32 bits a member, about one in five hundred others seems to be in.
+type filter struct {
+	room int // members
+	bits []atomic.Uint64
+}
+
+func newFilter(room int) *filter {
+	words := 1 << bits.Len(uint(max(room, 128)/2)) // more than half a word each
+	return &filter{room: room, bits: make([]atomic.Uint64, words)}
+}
+
+func (f *filter) word(hash uint64) (*atomic.Uint64, uint64) {
+	mask := uint64(1)<<(hash>>40&63) | 1<<(hash>>46&63) | 1<<(hash>>52&63) | 1<<(hash>>58)
+	return &f.bits[hash%uint64(len(f.bits))], mask
+}
+
+func (f *filter) add(hash uint64) {
+	word, mask := f.word(hash)
+	word.Or(mask)
+}
+
+func (f *filter) mayHold(hash uint64) bool {
+	word, mask := f.word(hash)
+	return word.Load()&mask == mask
 }
 
 // Ended returns nil for a session that has not been revoked as far as this node knows; otherwise [ErrSessionEnded],
 // [ErrSessionReplaced] or [ErrSessionReused]. It asks no store.
 func (s *Service) Ended(sessionID string) error {
-	if why, revoked := s.revoked.reason(sessionID); revoked {
+	if why, revoked := s.revoked.reason(maphash.String(s.seed, sessionID), sessionID); revoked {
 		return endedFor(why)
 	}
 	return nil
@@ -101,30 +183,50 @@ type versionedStore interface {
 
 // pollRevocations fetches what was revoked since the last poll, with an overlap.
 func (s *Service) pollRevocations(ctx context.Context) error {
-	s.revoked.pollMu.Lock()
-	defer s.revoked.pollMu.Unlock()
+	return s.pollIf(ctx, func() bool { return true })
+}
+
+// pollIf does so if that is still needed once no other poll is under way. It gives up waiting when the context ends.
+func (s *Service) pollIf(ctx context.Context, needed func() bool) (err error) {
+	r := &s.revoked
+	select {
+	case r.poll <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("poll revocations: %w: %w", ErrStoreUnavailable, ctx.Err())
+	}
+	if !needed() {
+		<-r.poll
+		return nil
+	}
+	asked := s.now() // before the store is: what is revoked from here on may be missed
+	defer func() {
+		if err == nil {
+			r.polled.Store(&asked)
+		}
+		r.failing.Store(err != nil)
+		<-r.poll
+	}()
 	var version int64
 	if v, ok := s.store.(versionedStore); ok {
-		var err error
 		if version, err = v.DataVersion(ctx); err != nil {
 			return err
 		}
-		if version == s.revoked.version {
+		if version == r.version {
 			return nil
 		}
 	}
-	found, now, err := s.store.Revocations(ctx, s.revoked.since.Add(-revocationOverlap))
-	if err == nil && now.Before(s.revoked.since) { // the store's clock has stepped back
+	found, now, err := s.store.Revocations(ctx, r.since.Add(-revocationOverlap))
+	if err == nil && now.Before(r.since) { // the store's clock has stepped back
 		found, now, err = s.store.Revocations(ctx, now.Add(-s.keys.Load().longestAccess-revocationOverlap))
 	}
 	if err != nil {
 		return err
 	}
-	for _, r := range found {
-		if _, known := s.revoked.reason(r.SessionID); !known {
-			s.learn(r.Reason, r.SessionID)
+	for _, each := range found {
+		if s.Ended(each.SessionID) == nil {
+			s.learn(each.Reason, each.SessionID)
 		}
 	}
-	s.revoked.since, s.revoked.version = now, version
+	r.since, r.version = now, version
 	return nil
 }

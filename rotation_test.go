@@ -358,8 +358,8 @@ func TestClaimsAreRebuiltAtRefresh(t *testing.T) { // T-23
 	role = "reader"
 	g = w.mustRefresh(t, g)
 	id, err := w.Authenticate(g.AccessToken)
-	if err != nil || id.Claims.String("role") != "reader" {
-		t.Fatalf("got role %q, %v; want the one of now", id.Claims.String("role"), err)
+	if err != nil || id.Claims().String("role") != "reader" {
+		t.Fatalf("got role %q, %v; want the one of now", id.Claims().String("role"), err)
 	}
 }
 

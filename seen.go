@@ -3,6 +3,7 @@ package tokenjar
 import (
 	"context"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -17,39 +18,40 @@ const (
 )
 
 type seenGenerations struct {
-	seed  maphash.Seed
+	seed  maphash.Seed    // of session ids
 	table []atomic.Uint64 // hash of (session, generation), direct-mapped: a collision costs one more note
 
 	mu      sync.Mutex
 	pending []Seen
 }
 
-func (g *seenGenerations) init() {
-	g.seed = maphash.MakeSeed()
+func (g *seenGenerations) init(seed maphash.Seed) {
+	g.seed = seed
 	g.table = make([]atomic.Uint64, seenSlots)
 }
 
-func (g *seenGenerations) slot(sessionID string, generation int64) (*atomic.Uint64, uint64) {
-	h := maphash.String(g.seed, sessionID) + uint64(generation)*0x9e3779b97f4a7c15
+func (g *seenGenerations) slot(session uint64, generation int64) (*atomic.Uint64, uint64) {
+	h := session + uint64(generation)*0x9e3779b97f4a7c15
 	if h == 0 {
 		h = 1
 	}
 	return &g.table[h%seenSlots], h
 }
 
-// note says that a token of a generation has been accepted. The first generation has no predecessor to care for.
-func (g *seenGenerations) note(sessionID string, generation int64) {
+// note says that a token of a generation has been accepted. The first generation has no predecessor to care for. session
+// is the hash of the id.
+func (g *seenGenerations) note(session uint64, sessionID string, generation int64) {
 	if generation <= 1 {
 		return
 	}
-	slot, h := g.slot(sessionID, generation)
+	slot, h := g.slot(session, generation)
 	if slot.Load() == h {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.pending) < seenPending {
-		g.pending = append(g.pending, Seen{SessionID: sessionID, Generation: generation})
+		g.pending = append(g.pending, Seen{SessionID: strings.Clone(sessionID), Generation: generation})
 		slot.Store(h)
 	}
 }
@@ -72,7 +74,7 @@ func (s *Service) flushSeen(ctx context.Context) error {
 	err := s.store.MarkSeen(ctx, pending)
 	if err != nil {
 		for _, p := range pending {
-			slot, h := s.seen.slot(p.SessionID, p.Generation)
+			slot, h := s.seen.slot(maphash.String(s.seen.seed, p.SessionID), p.Generation)
 			slot.CompareAndSwap(h, 0)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -114,12 +115,17 @@ type Service struct {
 	signedAccess  *token.Decoder // the same, whatever the token's times: for sign-out
 	accessEncoder *token.Encoder
 
+	seed     maphash.Seed // of session ids in memory
+	verified tokenCache   // what accessDecoder has verified, and nobody else
+	owners   tokenOwners
 	revoked  revocations
 	outcomes outcomes
 	seen     seenGenerations
 	audit    auditTrail
 
-	runMu sync.Mutex // held by Run
+	runMu          sync.Mutex // held by Run
+	running        atomic.Bool
+	warnNotRunning sync.Once
 }
 
 // New checks the configuration, opens the key ring in the store (or makes one) and loads recent revocations. It starts
@@ -139,7 +145,10 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	_, inStore := cfg.Store.(UserStore)
 	s.ownUsers = !inStore || any(cfg.Users) != any(cfg.Store)
-	s.seen.init()
+	s.seed, s.verified.seed = maphash.MakeSeed(), maphash.MakeSeed()
+	s.seen.init(s.seed)
+	s.owners.init()
+	s.revoked.init(s.seed)
 	derived, err := newSecrets(cfg, cfg.Secret)
 	if err != nil {
 		return nil, err
@@ -279,6 +288,8 @@ func (s *Service) Run(ctx context.Context) error {
 		return errors.New("tokenjar: Run is already running")
 	}
 	defer s.runMu.Unlock()
+	s.running.Store(true)
+	defer s.running.Store(false)
 	poll, flush, prune := time.NewTicker(pollEvery), time.NewTicker(flushEvery), time.NewTicker(pruneEvery)
 	defer poll.Stop()
 	defer flush.Stop()
@@ -301,6 +312,7 @@ func (s *Service) Run(ctx context.Context) error {
 			err = errors.Join(s.flushSeen(ctx), s.flushAudit(ctx))
 		case <-prune.C:
 			s.revoked.forget(s.now())
+			s.verified.expire(s.now())
 			var more bool
 			more, err = s.prune(ctx)
 			if prune.Reset(pruneEvery); more {

@@ -18,9 +18,8 @@ type Stats struct {
 // Stats returns the figures of this moment.
 func (s *Service) Stats() Stats {
 	var st Stats
-	s.revoked.mu.RLock()
-	st.Revocations = len(s.revoked.entries)
-	s.revoked.mu.RUnlock()
+	st.Revocations, st.Staleness = s.revoked.count(), s.staleness()
+	st.CacheHits, st.CacheMisses = s.verified.hits.Load(), s.verified.misses.Load()
 	s.audit.mu.Lock()
 	st.AuditPending, st.AuditDropped = len(s.audit.pending), s.audit.dropped
 	s.audit.mu.Unlock()

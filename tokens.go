@@ -1,7 +1,6 @@
 package tokenjar
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -12,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
-	"strings"
 	"time"
 
 	"github.com/tokenjar/tokenjar/token"
@@ -64,7 +62,6 @@ func (s *Service) newAccessCodec() (err error) {
 type accessToken struct {
 	text    string
 	expires time.Time
-	claims  token.Claims
 }
 
 // extraClaims asks the program's hook for its claims and checks that a token with them can be issued. It is asked before
@@ -123,25 +120,7 @@ func (s *Service) issueAccess(u User, extra token.Claims, sess Session) (accessT
 	if err != nil {
 		return accessToken{}, fmt.Errorf("access token: %w", err)
 	}
-	// The claims as every reader will have them, whatever Go types they were made of.
-	if claims, err = readBack(text); err != nil {
-		return accessToken{}, fmt.Errorf("access token: %w", err)
-	}
-	return accessToken{text: text, expires: expires, claims: claims}, nil
-}
-
-// readBack reads the claims of a token that was signed here a moment ago.
-func readBack(text string) (claims token.Claims, err error) {
-	_, rest, _ := strings.Cut(text, ".")
-	payload, _, _ := strings.Cut(rest, ".")
-	data, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil {
-		return nil, err
-	}
-	reader := json.NewDecoder(bytes.NewReader(data))
-	reader.UseNumber()
-	err = reader.Decode(&claims)
-	return claims, err
+	return accessToken{text: text, expires: expires}, nil
 }
 
 // jitter shortens a life by up to 5 %, in whole seconds.
@@ -218,10 +197,14 @@ type RefreshToken struct {
 // It returns [ErrTokenInvalid], [ErrWrongTokenType] or [ErrTokenExpired]; with the last one the token is filled in.
 func (s *Service) DecodeRefresh(raw string) (RefreshToken, error) {
 	t, err := s.refreshKeys().decode(raw)
-	if err == nil && !s.now().Before(t.ExpiresAt) {
+	if err != nil {
+		return t, err
+	}
+	s.owners.note(raw, t.UserID)
+	if !s.now().Before(t.ExpiresAt) {
 		return t, ErrTokenExpired
 	}
-	return t, err
+	return t, nil
 }
 
 func (k *refreshKeys) decode(raw string) (RefreshToken, error) {

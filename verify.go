@@ -2,8 +2,13 @@ package tokenjar
 
 import (
 	"context"
+	"encoding/base64"
+	"hash/maphash"
+	"math"
+	"strings"
 	"time"
 
+	"github.com/tokenjar/tokenjar/internal/strictjson"
 	"github.com/tokenjar/tokenjar/token"
 )
 
@@ -14,39 +19,136 @@ type Identity struct {
 	Generation int64
 	AuthTime   time.Time
 	ExpiresAt  time.Time
-	Claims     token.Claims // all of them; not to be changed
+
+	payload string // of the token, base64url
+}
+
+// claimsDepth is more than any token nests that was verified.
+const claimsDepth = 64
+
+// Claims returns all claims of the token, read anew at each call: the caller may keep and change them. Of an Identity
+// that no token was verified for there are none.
+func (id Identity) Claims() token.Claims {
+	payload, err := base64.RawURLEncoding.DecodeString(id.payload)
+	claims := map[string]any{}
+	if err != nil || len(payload) == 0 || strictjson.Unmarshal(payload, &claims, claimsDepth) != nil {
+		return token.Claims{}
+	}
+	return claims
+}
+
+// payloadOf returns where in a compact token its payload begins and ends.
+func payloadOf(text string) (begin, end int) {
+	begin, end = strings.IndexByte(text, '.')+1, strings.LastIndexByte(text, '.')
+	return begin, max(begin, end)
 }
 
 // Authenticate verifies an access token: signature, type, issuer, audience, times, and that its session has not been
-// revoked as far as this node knows. It asks no store.
+// revoked as far as this node knows. It asks no store: [Service.CheckSession] does, where the configuration says so.
+//
+// A token that was verified before costs no signature, and no allocation. With [CheckStateless] revocations are not
+// asked for.
 //
 // It returns [ErrTokenInvalid], [ErrWrongTokenType], [ErrTokenExpired] or [ErrTokenRevoked].
 func (s *Service) Authenticate(raw string) (Identity, error) {
-	id, err := identity(s.accessDecoder, raw)
+	ring := s.keys.Load()
+	if r, ok := s.verified.find(ring.epoch, raw); ok && r.validAt(s.now()) {
+		s.verified.hits.Add(1)
+		return s.accept(r.identity(), r.session)
+	}
+	s.verified.misses.Add(1)
+	id, r, err := s.verify(s.accessDecoder, raw)
 	if err != nil {
 		return Identity{}, err
 	}
-	if _, revoked := s.revoked.reason(id.SessionID); revoked {
-		return Identity{}, ErrTokenRevoked
+	if r.token != "" {
+		s.verified.add(ring.epoch, r)
 	}
-	s.seen.note(id.SessionID, id.Generation)
+	return s.accept(id, r.session)
+}
+
+// accept asks whether the session of a genuine token has been revoked, and notes that one of its generation was used.
+func (s *Service) accept(id Identity, session uint64) (Identity, error) {
+	if s.cfg.SessionCheck != CheckStateless {
+		if _, revoked := s.revoked.reason(session, id.SessionID); revoked {
+			return Identity{}, ErrTokenRevoked
+		}
+	}
+	s.seen.note(session, id.SessionID, id.Generation)
 	return id, nil
 }
 
-func identity(decoder *token.Decoder, raw string) (Identity, error) {
+// Recognize returns who a request speaks for, from an access token that was verified before, if that can be told at
+// once: the token is good now, its session has not been revoked, the refresh token beside it (none: "") is known to be
+// of the same user or nobody's, and [Service.CheckSession] has no objection and no store to ask. Otherwise it reports
+// false, which says nothing: then the tokens are to be judged one by one.
+func (s *Service) Recognize(access, refresh string) (Identity, bool) {
+	r, ok := s.verified.find(s.keys.Load().epoch, access)
+	if !ok {
+		return Identity{}, false
+	}
+	now := s.now()
+	switch {
+	case !r.validAt(now), s.cfg.SessionCheck == CheckDatabase:
+		return Identity{}, false
+	case s.cfg.SessionCheck == CheckCached && !s.cfg.AllowStaleSessions && s.revoked.stale(now):
+		return Identity{}, false
+	case refresh != "" && !s.owners.known(refresh, r.userID):
+		return Identity{}, false
+	}
+	id, err := s.accept(r.identity(), r.session)
+	if err != nil {
+		return Identity{}, false
+	}
+	s.verified.hits.Add(1)
+	return id, true
+}
+
+// validAt judges the times of a record as its decoder would.
+func (r *record) validAt(now time.Time) bool {
+	seconds := now.Unix()
+	return seconds < r.expires && seconds >= r.notBefore
+}
+
+func (r *record) identity() Identity {
+	return Identity{
+		UserID: r.userID, SessionID: r.sid, Generation: r.generation,
+		AuthTime: time.Unix(r.authTime, 0).UTC(), ExpiresAt: time.Unix(r.expires, 0).UTC(),
+		payload: r.payload,
+	}
+}
+
+// verify returns who a token speaks for and, when it can be remembered, its record: only times of whole seconds are,
+// which all of ours have.
+func (s *Service) verify(decoder *token.Decoder, raw string) (Identity, record, error) {
 	claims, err := decoder.Decode(raw)
 	if err != nil {
-		return Identity{}, tokenError(err)
+		return Identity{}, record{}, tokenError(err)
 	}
-	id := Identity{UserID: claims.String("sub"), SessionID: claims.String("sid"), Claims: claims}
+	begin, end := payloadOf(raw)
+	id := Identity{UserID: claims.String("sub"), SessionID: claims.String("sid"), payload: raw[begin:end]}
 	var isNumber, isDate, isTime bool
 	id.Generation, isNumber = claims.Int("gen")
 	id.AuthTime, isDate = claims.Time("auth_time")
 	id.ExpiresAt, isTime = claims.Time("exp")
 	if id.UserID == "" || id.SessionID == "" || !isNumber || !isDate || !isTime {
-		return Identity{}, ErrTokenInvalid
+		return Identity{}, record{}, ErrTokenInvalid
 	}
-	return id, nil
+	r := record{
+		session: maphash.String(s.seed, id.SessionID), token: raw, userID: id.UserID, sid: id.SessionID,
+		generation: id.Generation, authTime: id.AuthTime.Unix(), expires: id.ExpiresAt.Unix(), notBefore: math.MinInt64,
+	}
+	whole := id.AuthTime.Nanosecond() == 0 && id.ExpiresAt.Nanosecond() == 0
+	for _, name := range []string{"nbf", "iat"} {
+		if starts, ok := claims.Time(name); ok {
+			r.notBefore = max(r.notBefore, starts.Add(-early).Unix())
+			whole = whole && starts.Nanosecond() == 0
+		}
+	}
+	if !whole {
+		r.token = ""
+	}
+	return id, r, nil
 }
 
 // A RefreshState is what a refresh token stands for at this moment, found without spending it.
@@ -75,7 +177,7 @@ func (s *Service) Inspect(ctx context.Context, raw string) (RefreshState, error)
 		return RefreshState{}, ErrSessionEnded
 	}
 	if sess.CurrentHash == presented {
-		s.seen.note(t.SessionID, t.Generation)
+		s.seen.note(maphash.String(s.seed, t.SessionID), t.SessionID, t.Generation)
 	}
 	return RefreshState{User: user, Session: sess, Token: t}, nil
 }
