@@ -25,8 +25,7 @@ const MaxStaleness = 30 * time.Second
 const catchUpTimeout = time.Second
 
 // CheckSession asks what [Service.Authenticate] cannot tell without a store, as far as [Config.SessionCheck] wants it to
-// be known for each request. An identity without a session, of a request that is about to be renewed, is asked nothing of
-// its own.
+// be known for each request. Of a request that is renewed it need not be asked: the store judges the renewal.
 //
 //   - [CheckCached]: whether this node has learned of revocations within [MaxStaleness], unless stale sessions are allowed
 //   - [CheckDatabase]: whether the session is live and its user active, of the same epoch
@@ -36,9 +35,6 @@ const catchUpTimeout = time.Second
 func (s *Service) CheckSession(ctx context.Context, id Identity) error {
 	switch s.cfg.SessionCheck {
 	case CheckDatabase:
-		if id.SessionID == "" {
-			return nil
-		}
 		_, _, err := s.liveSession(ctx, id.SessionID, id.UserID)
 		if errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrSessionReused) {
 			return ErrTokenRevoked

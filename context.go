@@ -3,46 +3,43 @@ package tokenjar
 import (
 	"context"
 	"log/slog"
-)
 
-type contextKey int
-
-const (
-	identityKey contextKey = iota
-	requestIDKey
-	loggerKey
+	"github.com/tokenjar/tokenjar/internal/contextkey"
 )
 
 // ContextWithIdentity returns a context that carries who the request speaks for.
 func ContextWithIdentity(ctx context.Context, id Identity) context.Context {
-	return context.WithValue(ctx, identityKey, id)
+	return context.WithValue(ctx, contextkey.Identity, &id)
 }
 
 // IdentityFromContext returns who the request speaks for. It reports false for an anonymous request.
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
-	id, ok := ctx.Value(identityKey).(Identity)
-	return id, ok
+	id, ok := ctx.Value(contextkey.Identity).(*Identity)
+	if !ok {
+		return Identity{}, false
+	}
+	return *id, true
 }
 
 // ContextWithRequestID returns a context that carries the id under which the request is logged.
 func ContextWithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey, id)
+	return context.WithValue(ctx, contextkey.RequestID, id)
 }
 
 // RequestIDFromContext returns the id under which the request is logged; empty when it has none.
 func RequestIDFromContext(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey).(string)
+	id, _ := ctx.Value(contextkey.RequestID).(string)
 	return id
 }
 
 // ContextWithLogger returns a context that carries the logger for faults of this request.
 func ContextWithLogger(ctx context.Context, l *slog.Logger) context.Context {
-	return context.WithValue(ctx, loggerKey, l)
+	return context.WithValue(ctx, contextkey.Logger, l)
 }
 
 // LoggerFromContext returns the logger for faults of this request; slog.Default() when it has none.
 func LoggerFromContext(ctx context.Context) *slog.Logger {
-	if l, ok := ctx.Value(loggerKey).(*slog.Logger); ok {
+	if l, ok := ctx.Value(contextkey.Logger).(*slog.Logger); ok {
 		return l
 	}
 	return slog.Default()
@@ -50,6 +47,6 @@ func LoggerFromContext(ctx context.Context) *slog.Logger {
 
 // HasLogger reports whether the context carries a logger for faults of this request.
 func HasLogger(ctx context.Context) bool {
-	_, ok := ctx.Value(loggerKey).(*slog.Logger)
+	_, ok := ctx.Value(contextkey.Logger).(*slog.Logger)
 	return ok
 }

@@ -62,6 +62,58 @@ func (p *Policy) Read(h http.Header) (Cookies, error) {
 	return c, nil
 }
 
+// ReadPlain returns the values of the access and the refresh cookie of an ordinary request, without allocating: one
+// Cookie field with one access cookie, at most one refresh cookie, and at most one CSRF cookie. It reports false for any
+// other request, which is then to be read with [Policy.Read].
+//
+// The values have not been looked at: they may be none that we ever issue. Where it reports true and both values are
+// clean, Read finds the same.
+func (p *Policy) ReadPlain(h http.Header) (access, refresh string, ok bool) {
+	lines := h["Cookie"]
+	if len(lines) != 1 {
+		return "", "", false
+	}
+	line := lines[0]
+	var accesses, refreshes, csrfs, pairs int
+	for more := true; more; {
+		if pairs++; pairs > MaxPairs {
+			return "", "", false
+		}
+		var pair string
+		if i := strings.IndexByte(line, ';'); i >= 0 {
+			pair, line = line[:i], line[i+1:]
+		} else {
+			pair, more = line, false
+		}
+		for pair != "" && (pair[0] == ' ' || pair[0] == '\t') {
+			pair = pair[1:]
+		}
+		// A name with more blanks around it is none of ours here; Read counts such a pair as invalid, and takes nothing
+		// from it either.
+		switch {
+		case hasName(pair, p.access.Name):
+			access = pair[len(p.access.Name)+1:]
+			accesses++
+		case hasName(pair, p.refresh.Name):
+			refresh = pair[len(p.refresh.Name)+1:]
+			refreshes++
+		case hasName(pair, p.csrf.Name):
+			csrfs++
+		}
+	}
+	if accesses != 1 || refreshes > 1 || csrfs > 1 || access == "" || refreshes == 1 && refresh == "" {
+		return "", "", false
+	}
+	if len(p.access.Name)+len(access) > MaxSize || len(p.refresh.Name)+len(refresh) > MaxSize {
+		return "", "", false
+	}
+	return access, refresh, true
+}
+
+func hasName(pair, name string) bool {
+	return len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name
+}
+
 // Read returns what a request bears under one name, as [Policy.Read] does for our own.
 func Read(h http.Header, name string) (Found, error) {
 	var f Found

@@ -58,6 +58,9 @@ func (a *API) session(ctx context.Context, _ *struct{}) (*sessionOutput, error) 
 		state.User, state.RefreshExpiration = &user, &expires
 		return &sessionOutput{Body: state}, nil
 	}
+	if err := a.service.CheckSession(ctx, cred.Identity); err != nil {
+		return anonymousUnlessFault(anonymous, err)
+	}
 	found, err := a.service.ActiveUser(ctx, cred.Identity)
 	if err != nil {
 		return anonymousUnlessFault(anonymous, err)

@@ -38,12 +38,18 @@ func (a *API) verify(ctx context.Context, in *verifyInput) (*verifyOutput, error
 	if cred.NeedsRenewal() {
 		return a.verifyToken(ctx, cred.RefreshToken)
 	}
+	if err := a.service.CheckSession(ctx, cred.Identity); err != nil {
+		return nil, err
+	}
 	return active("access", cred.Identity.ExpiresAt), nil
 }
 
 func (a *API) verifyToken(ctx context.Context, raw string) (*verifyOutput, error) {
 	id, err := a.service.Authenticate(raw)
 	if err == nil {
+		if err := a.service.CheckSession(ctx, id); err != nil {
+			return nil, err
+		}
 		return active("access", id.ExpiresAt), nil
 	}
 	state, refreshErr := a.service.Inspect(ctx, raw)

@@ -21,6 +21,8 @@ type answer struct {
 	cookies  []*http.Cookie
 	outdated func() bool // the cookies have been overtaken while the handler was at work
 	begun    bool
+	context  requestContext // of a request that speaks for somebody
+	fields   [3]string      // room for the values of header fields
 }
 
 func newAnswer(w http.ResponseWriter) *answer { return &answer{ResponseWriter: w} }
@@ -66,32 +68,84 @@ func (a *answer) begin() {
 	for _, c := range a.cookies {
 		h.Add("Set-Cookie", c.String())
 	}
-	ProtectCaches(h, len(a.cookies) > 0)
+	protectCaches(h, len(a.cookies) > 0, &a.fields)
 }
 
 // ProtectCaches makes the headers of an answer safe for caches: no-store when it sets a cookie of ours, otherwise at
 // least private. What overrules Cache-Control in some caches is removed.
-func ProtectCaches(h http.Header, setsCookie bool) {
+func ProtectCaches(h http.Header, setsCookie bool) { protectCaches(h, setsCookie, new([3]string)) }
+
+// protectCaches does so with room for the values it sets, which is the answer's alone.
+func protectCaches(h http.Header, setsCookie bool, room *[3]string) {
 	var control []string
 	for name, values := range h {
 		// Compared without case: a handler may have put "ETag" or "CDN-Cache-Control" into the map as it is written.
-		switch lower := strings.ToLower(name); {
-		case lower == "cache-control":
+		switch cacheFieldOf(name) {
+		case controlsCaches:
 			control = append(control, values...)
 			delete(h, name)
-		case lower == "cdn-cache-control", strings.HasSuffix(lower, "-cdn-cache-control"),
-			lower == "surrogate-control", lower == "x-accel-expires":
+		case overrulesControl:
 			delete(h, name)
-		case setsCookie && (lower == "expires" || lower == "etag" || lower == "last-modified"):
-			delete(h, name)
+		case validates:
+			if setsCookie {
+				delete(h, name)
+			}
 		}
 	}
-	addVary(h, "Cookie", "Authorization")
-	if setsCookie {
-		h.Set("Cache-Control", "no-store")
-		return
+	room[0], room[1] = "Cookie", "Authorization"
+	if h["Vary"] == nil {
+		h["Vary"] = room[0:2:2]
+	} else {
+		addVary(h, room[:2]...)
 	}
-	h.Set("Cache-Control", privately(control))
+	switch {
+	case setsCookie:
+		room[2] = "no-store"
+	case control == nil:
+		room[2] = "private"
+	default:
+		room[2] = privately(control)
+	}
+	h["Cache-Control"] = room[2:3:3]
+}
+
+type cacheField int
+
+const (
+	controlsCaches   cacheField = iota + 1 // Cache-Control
+	overrulesControl                       // in some caches
+	validates                              // or dates an answer that may be stored
+)
+
+// cacheFieldOf tells what a field is to caches; 0: nothing.
+func cacheFieldOf(name string) cacheField {
+	const cdn = "-cdn-cache-control"
+	switch is := func(other string) bool { return strings.EqualFold(name, other) }; len(name) {
+	case len("etag"):
+		if is("etag") {
+			return validates
+		}
+	case len("expires"):
+		if is("expires") {
+			return validates
+		}
+	case len("cache-control"): // and "last-modified"
+		if is("cache-control") {
+			return controlsCaches
+		}
+		if is("last-modified") {
+			return validates
+		}
+	case len("x-accel-expires"):
+		if is("x-accel-expires") {
+			return overrulesControl
+		}
+	default:
+		if is("surrogate-control") || is(cdn[1:]) || len(name) >= len(cdn) && strings.EqualFold(name[len(name)-len(cdn):], cdn) {
+			return overrulesControl
+		}
+	}
+	return 0
 }
 
 // privately returns the directives of a Cache-Control field without those that allow shared caches, and with private
@@ -157,7 +211,7 @@ func (g *Guard) GrantCookies(grant tokenjar.Grant) ([]*http.Cookie, error) {
 	if err != nil {
 		return nil, fmt.Errorf("refresh cookie: %w", err)
 	}
-	token, err := g.cookies.CSRF(g.tokens.Issue(grant.SessionID), life)
+	token, err := g.cookies.CSRF(g.csrfTokens().Issue(grant.SessionID), life)
 	if err != nil {
 		return nil, fmt.Errorf("csrf cookie: %w", err)
 	}
@@ -176,7 +230,7 @@ func (g *Guard) CSRFCookie(sess tokenjar.Session) (*http.Cookie, error) {
 	if !sess.Remember {
 		life = 0
 	}
-	return g.cookies.CSRF(g.tokens.Issue(sess.ID), life)
+	return g.cookies.CSRF(g.csrfTokens().Issue(sess.ID), life)
 }
 
 // SetGrant puts a grant's cookies on an answer that the guard wraps, whatever its handler does from here on.

@@ -17,6 +17,7 @@ import (
 //   - Of several cookies of one name, those that verify count, and of these the highest generation of the newest
 //     session. Two that verify for different users are 401: nobody can tell which of them was tossed in.
 //   - A live access token decides. One that verifies but is revoked is never renewed.
+//   - With BearerFirst a bearer that verifies decides before all that, and no cookie is looked at: see [Config].
 
 // Shown is what a request bears, not yet judged.
 type Shown struct {
@@ -26,6 +27,14 @@ type Shown struct {
 	BadRefresh bool   // a refresh cookie whose value cannot be a token
 	Bearer     string // the token of the Authorization field
 	BadBearer  bool   // an Authorization field with the scheme Bearer and something else than one token
+
+	bearer *bearer // of a guard that judges it first
+}
+
+// bearer is what came of a bearer token.
+type bearer struct {
+	id  tokenjar.Identity
+	err error
 }
 
 // Read collects what a request bears. It fails when the request has more cookies than are read, and when it has two
@@ -46,6 +55,10 @@ func (g *Guard) Read(r *http.Request) (Shown, error) {
 	case 0:
 	case 1:
 		shown.Bearer, shown.BadBearer = parseBearer(fields[0])
+		if g.bearer && shown.Bearer != "" {
+			id, err := g.service.Authenticate(shown.Bearer)
+			shown.bearer = &bearer{id, err}
+		}
 	default:
 		return shown, problem.New(problem.ValidationFailed).WithStatus(http.StatusBadRequest).
 			WithDetail("The request has more than one Authorization field.")
@@ -101,6 +114,9 @@ func (c Credential) SessionID() string {
 // Judge decides which credential counts. It fails with the reason, which package problem knows, when there is none, or
 // when two contradict each other.
 func (g *Guard) Judge(shown Shown) (Credential, error) {
+	if shown.bearer.wins() {
+		return Credential{Identity: shown.bearer.id, Bearer: true}, nil
+	}
 	w, err := g.weigh(shown)
 	if err != nil {
 		return Credential{}, err
@@ -122,6 +138,17 @@ func (g *Guard) Judge(shown Shown) (Credential, error) {
 		return cred, g.checkBearerBeside(shown, cred.Refresh.UserID)
 	}
 	return g.judgeBearer(shown, better(cred.Reason, w.refreshReason))
+}
+
+// wins reports whether a bearer decides although there are cookies.
+func (b *bearer) wins() bool { return b != nil && b.err == nil }
+
+// authenticateBearer verifies a bearer, once.
+func (g *Guard) authenticateBearer(shown Shown) (tokenjar.Identity, error) {
+	if shown.bearer != nil {
+		return shown.bearer.id, shown.bearer.err
+	}
+	return g.service.Authenticate(shown.Bearer)
 }
 
 // JudgeRefresh decides which refresh cookie is to be spent. The access cookie is not needed and says nothing about the
@@ -207,7 +234,7 @@ func (g *Guard) checkBearerBeside(shown Shown, user string) error {
 	if shown.Bearer == "" {
 		return nil
 	}
-	if id, err := g.service.Authenticate(shown.Bearer); err == nil && id.UserID != user {
+	if id, err := g.authenticateBearer(shown); err == nil && id.UserID != user {
 		return errTwoUsers
 	}
 	return nil
@@ -219,7 +246,7 @@ func (g *Guard) judgeBearer(shown Shown, cookieReason error) (Credential, error)
 		return Credential{}, problem.New(problem.TokenInvalid).
 			WithDetail("The Authorization field is not the word Bearer, one blank and one token.")
 	case shown.Bearer != "":
-		id, err := g.service.Authenticate(shown.Bearer)
+		id, err := g.authenticateBearer(shown)
 		if err != nil {
 			return Credential{}, err
 		}

@@ -1,15 +1,19 @@
 package middleware
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/csrf"
+	"github.com/tokenjar/tokenjar/internal/contextkey"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -27,6 +31,9 @@ type Config struct {
 	NoRenewal bool
 	// RenewalExclude are path prefixes, in whole segments, on which no session is renewed.
 	RenewalExclude []string
+	// BearerFirst lets a bearer that verifies win over cookies: whoever's they are, they are neither judged nor renewed,
+	// and since no page can be made to send it, no CSRF rule applies. A bearer that does not verify changes nothing.
+	BearerFirst bool
 	// ClientIP tells a request's client address. Default: the peer's. What it reads from headers must come from a
 	// proxy that is trusted.
 	ClientIP func(*http.Request) string
@@ -34,16 +41,23 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Guard authenticates requests. It is immutable and safe for concurrent use.
+// A Guard authenticates requests. It is safe for concurrent use.
 type Guard struct {
 	service *tokenjar.Service
 	cookies *cookie.Policy
 	origins *csrf.Origins
-	tokens  *csrf.Tokens
+	tokens  atomic.Pointer[keyedTokens]
 	own     string
+	bearer  bool // first
 	renew   func(path string) bool
 	client  func(*http.Request) tokenjar.Client
 	now     func() time.Time
+}
+
+// keyedTokens are CSRF tokens under the service's keys at one time.
+type keyedTokens struct {
+	keys [][]byte
+	*csrf.Tokens
 }
 
 // New checks the configuration; all mistakes are reported together.
@@ -52,7 +66,7 @@ func New(cfg Config) (*Guard, error) {
 	if cfg.Service == nil {
 		return nil, errors.New("middleware: Config.Service is required")
 	}
-	g := &Guard{service: cfg.Service, cookies: cfg.Cookies, now: cfg.Now}
+	g := &Guard{service: cfg.Service, cookies: cfg.Cookies, bearer: cfg.BearerFirst, now: cfg.Now}
 	if g.now == nil {
 		g.now = time.Now
 	}
@@ -72,9 +86,7 @@ func New(cfg Config) (*Guard, error) {
 		errs = append(errs, errors.New("middleware: Config.NoRenewal must be set when the service has no grace: "+
 			"of two parallel requests that are renewed, the second would end the session"))
 	}
-	keys := cfg.Service.CSRFKeys()
-	g.tokens, err = csrf.NewTokens(keys[0], keys[1:]...)
-	errs = append(errs, err)
+	errs = append(errs, g.followKeys(cfg.Service.CSRFKeys()))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -98,6 +110,24 @@ func New(cfg Config) (*Guard, error) {
 		return tokenjar.Client{IP: address(r), UserAgent: r.UserAgent()}
 	}
 	return g, nil
+}
+
+// followKeys takes the keys of CSRF tokens from the service, which may have got another secret.
+func (g *Guard) followKeys(keys [][]byte) error {
+	tokens, err := csrf.NewTokens(keys[0], keys[1:]...)
+	if err == nil {
+		g.tokens.Store(&keyedTokens{keys, tokens})
+	}
+	return err
+}
+
+// csrfTokens returns rule 2 under the keys of now.
+func (g *Guard) csrfTokens() *csrf.Tokens {
+	keys := g.service.CSRFKeys()
+	if &keys[0] != &g.tokens.Load().keys[0] {
+		g.followKeys(keys) // derived like the first ones: it cannot fail, and if it did, the old keys would do
+	}
+	return g.tokens.Load().Tokens
 }
 
 // peerAddress is the address at the other end of the connection.
@@ -139,35 +169,122 @@ func (g *Guard) protect(next http.Handler, required bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := newAnswer(w)
 		defer a.finish()
-		r = g.withLogger(r)
-		cred, err := g.admit(r)
+		id, err := g.recognize(r)
+		if err == errNotPlain {
+			r = g.withLogger(r)
+			id, err = g.authenticate(a, r, required)
+		}
 		switch {
-		case err == nil:
-		case !required && isAnonymous(err):
-			cred = Credential{}
+		case err != nil:
+			problem.Write(a, g.withLogger(r), err)
+		case id.UserID != "":
+			next.ServeHTTP(a, g.introduce(a, r, id))
 		default:
-			problem.Write(a, r, err)
-			return
+			next.ServeHTTP(a, r)
 		}
-		if cred.NeedsRenewal() {
-			grant, err := g.Renew(r, cred)
-			switch {
-			case err == nil:
-				cred.Identity = grant.Identity()
-				err = g.SetGrant(a, grant)
-			case !required && isAnonymous(err):
-				err = nil
-			}
-			if err != nil {
-				problem.Write(a, r, err)
-				return
-			}
-		}
-		if cred.Identity.UserID != "" {
-			r = r.WithContext(tokenjar.ContextWithIdentity(r.Context(), cred.Identity))
-		}
-		next.ServeHTTP(a, r)
 	})
+}
+
+// Identify returns who a request speaks for, as [Guard.Required] would find out, but renews nothing and costs an
+// ordinary request no allocation. It is for handlers that are not wrapped and do not set our cookies. The error is for
+// package problem; for a session that a renewal would continue it is a 401 that asks the client to refresh.
+//
+// What Required does to the answer is left to the caller: it depends on Cookie and Authorization and is no shared
+// cache's to keep, see [ProtectCaches].
+func (g *Guard) Identify(r *http.Request) (tokenjar.Identity, error) {
+	id, err := g.recognize(r)
+	if err != errNotPlain {
+		return id, err
+	}
+	cred, err := g.judgeAll(r)
+	switch {
+	case err != nil:
+		return tokenjar.Identity{}, err
+	case cred.NeedsRenewal():
+		return tokenjar.Identity{}, cred.Reason
+	}
+	return cred.Identity, nil
+}
+
+// errNotPlain says that a request must be judged the long way.
+var errNotPlain = errors.New("middleware: not recognized")
+
+// recognize judges the ordinary request in the ordinary order: no bearer, one access cookie, verified before and good,
+// and beside it at most a refresh cookie of the same user. For any other it returns errNotPlain and has judged nothing
+// but perhaps the origin, which is judged alike.
+func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
+	if len(r.Header["Authorization"]) > 0 {
+		return tokenjar.Identity{}, errNotPlain
+	}
+	access, refresh, ok := g.cookies.ReadPlain(r.Header)
+	if !ok {
+		return tokenjar.Identity{}, errNotPlain
+	}
+	if err := g.checkOrigin(r); err != nil {
+		return tokenjar.Identity{}, err
+	}
+	id, ok := g.service.Recognize(access, refresh)
+	if !ok {
+		return tokenjar.Identity{}, errNotPlain
+	}
+	if !isSafe(r.Method) {
+		if err := g.csrfTokens().Check(r.Header, id.SessionID); err != nil {
+			return tokenjar.Identity{}, err
+		}
+	}
+	return id, nil
+}
+
+// authenticate judges a request the long way, and renews its session if need be. Nobody, without an error, is who may be
+// anonymous.
+func (g *Guard) authenticate(a *answer, r *http.Request, required bool) (tokenjar.Identity, error) {
+	anonymous := func(err error) (tokenjar.Identity, error) {
+		if !required && isAnonymous(err) {
+			err = nil
+		}
+		return tokenjar.Identity{}, err
+	}
+	cred, err := g.admit(r)
+	if err != nil {
+		return anonymous(err)
+	}
+	if !cred.NeedsRenewal() {
+		return cred.Identity, nil
+	}
+	grant, err := g.Renew(r, cred)
+	if err != nil {
+		return anonymous(err)
+	}
+	return grant.Identity(), g.SetGrant(a, grant)
+}
+
+// introduce puts who a request speaks for into its context, which is part of the answer: one allocation less.
+func (g *Guard) introduce(a *answer, r *http.Request, id tokenjar.Identity) *http.Request {
+	a.context = requestContext{Context: r.Context(), identity: id}
+	if !tokenjar.HasLogger(a.context.Context) {
+		a.context.logger = g.service.Logger()
+	}
+	return r.WithContext(&a.context)
+}
+
+// A requestContext carries the identity, and the logger unless a server around us has given the request one.
+type requestContext struct {
+	context.Context
+	identity tokenjar.Identity
+	logger   *slog.Logger
+}
+
+// Value implements [context.Context].
+func (c *requestContext) Value(key any) any {
+	switch key {
+	case contextkey.Identity:
+		return &c.identity
+	case contextkey.Logger:
+		if c.logger != nil {
+			return c.logger
+		}
+	}
+	return c.Context.Value(key)
 }
 
 // withLogger gives faults of this request the service's logger, unless a server around us has given it one.
@@ -178,10 +295,24 @@ func (g *Guard) withLogger(r *http.Request) *http.Request {
 	return r.WithContext(tokenjar.ContextWithLogger(r.Context(), g.service.Logger()))
 }
 
-// admit judges origin, credentials and CSRF token, and whether a renewal would be allowed. It changes nothing.
+// admit judges a request, and whether a renewal would be allowed. It changes nothing.
 func (g *Guard) admit(r *http.Request) (Credential, error) {
+	cred, err := g.judgeAll(r)
+	if err != nil {
+		return Credential{}, err
+	}
+	// A handshake is answered by whoever takes the connection over, and cookies set here would be lost on the way. The
+	// page refreshes and tries again.
+	if cred.NeedsRenewal() && (isHandshake(r) || !g.renew(r.URL.Path)) {
+		return Credential{}, cred.Reason
+	}
+	return cred, nil
+}
+
+// judgeAll judges origin, credentials, CSRF token and session.
+func (g *Guard) judgeAll(r *http.Request) (Credential, error) {
 	shown, err := g.Read(r)
-	if shown.AnyCookie {
+	if shown.AnyCookie && !shown.bearer.wins() {
 		if err := g.checkOrigin(r); err != nil {
 			return Credential{}, err
 		}
@@ -196,10 +327,11 @@ func (g *Guard) admit(r *http.Request) (Credential, error) {
 	if err := g.CheckCSRF(r, cred); err != nil {
 		return Credential{}, err
 	}
-	// A handshake is answered by whoever takes the connection over, and cookies set here would be lost on the way. The
-	// page refreshes and tries again.
-	if cred.NeedsRenewal() && (isHandshake(r) || !g.renew(r.URL.Path)) {
-		return Credential{}, cred.Reason
+	if cred.NeedsRenewal() {
+		return cred, nil // the store itself judges a renewal
+	}
+	if err := g.service.CheckSession(r.Context(), cred.Identity); err != nil {
+		return Credential{}, err
 	}
 	return cred, nil
 }
@@ -224,12 +356,12 @@ func (g *Guard) CheckCSRF(r *http.Request, cred Credential) error {
 	if isSafe(r.Method) || !cred.ByCookie() {
 		return nil
 	}
-	return g.tokens.Check(r.Header, cred.SessionID())
+	return g.csrfTokens().Check(r.Header, cred.SessionID())
 }
 
 // CheckCSRFOf asks for the CSRF token of one session, whatever the method.
 func (g *Guard) CheckCSRFOf(r *http.Request, sessionID string) error {
-	return g.tokens.Check(r.Header, sessionID)
+	return g.csrfTokens().Check(r.Header, sessionID)
 }
 
 // Now returns the time by which cookies are dated.
@@ -242,7 +374,7 @@ func (g *Guard) AccessCookieName() string { return g.cookies.AccessName() }
 func (g *Guard) RefreshCookieName() string { return g.cookies.RefreshName() }
 
 // CSRFToken returns the CSRF token of a session.
-func (g *Guard) CSRFToken(sessionID string) string { return g.tokens.Issue(sessionID) }
+func (g *Guard) CSRFToken(sessionID string) string { return g.csrfTokens().Issue(sessionID) }
 
 // Renew spends the refresh token of a credential.
 func (g *Guard) Renew(r *http.Request, cred Credential) (tokenjar.Grant, error) {
