@@ -17,7 +17,7 @@ import (
 //     whatever a route demands are judged on every hit. What failed is not remembered.
 //   - It belongs to one decoder and one key ring. There is no way to reach an entry through another decoder, and a
 //     swapped ring starts with an empty shelf.
-//   - The key is the whole text: a seeded hash finds it, a comparison of every byte decides.
+//   - The key is the whole text: a seeded hash of its signature finds it, a comparison of every byte decides.
 //   - It is bounded by construction. Texts are appended to chunks; when there are enough chunks, the oldest one goes,
 //     with all that is in it. Nothing is allocated before the first token, and a chunk whose tokens have all expired
 //     goes within a minute.
@@ -39,7 +39,9 @@ type tokenCache struct {
 	shelf atomic.Pointer[shelf]
 	mu    sync.Mutex // held by writers
 
+	_            [64]byte // what follows is written at every request, what stands before is read
 	hits, misses atomic.Int64
+	_            [64]byte
 }
 
 // A shelf is all that was verified with one key ring.
@@ -68,21 +70,54 @@ type chunk struct {
 	data   [chunkSize - 32]byte
 }
 
-// A record is one verified token. Numbers are little-endian:
+// A record is one verified token, to be remembered. In a chunk, numbers are little-endian:
 //
 //	 0 hash of the session id   8 exp   16 auth_time   24 gen   32 not before, all in seconds
 //	40 length of token, user id, session id; begin and end of the payload within the token: 16 bits each
 //	50 token, user id, session id; then up to 7 bytes so that the next one begins at a multiple of 8
-//
-// A record is a view: it holds no copy. Its texts share the chunk's memory, which is never written again.
 type record struct {
 	session            uint64
-	expires, authTime  int64
+	expires, authTime  int64 // seconds since 1970, as notBefore
 	generation         int64
 	notBefore          int64
 	token, userID, sid string
-	payload            string // base64url
-	size               int
+}
+
+func (r *record) size() int { return recordHeader + len(r.token) + len(r.userID) + len(r.sid) }
+
+// An entry is a record found in a chunk: a view of memory that is never written again, and of which the texts are part.
+type entry struct {
+	head  *[recordHeader]byte
+	texts string
+}
+
+func (e entry) found() bool          { return e.head != nil }
+func (e entry) number(at int) uint64 { return binary.LittleEndian.Uint64(e.head[at:]) }
+func (e entry) length(at int) int    { return int(binary.LittleEndian.Uint16(e.head[at:])) }
+func (e entry) size() int            { return recordHeader + len(e.texts) }
+func (e entry) session() uint64      { return e.number(0) }
+func (e entry) generation() int64    { return int64(e.number(24)) }
+func (e entry) token() string        { return e.texts[:e.length(40)] }
+
+func (e entry) userID() string {
+	begin := e.length(40)
+	return e.texts[begin : begin+e.length(42)]
+}
+
+func (e entry) sessionID() string { return e.texts[e.length(40)+e.length(42):] }
+
+// validAt judges the times as the decoder would.
+func (e entry) validAt(now time.Time) bool {
+	seconds := now.Unix()
+	return seconds < int64(e.number(8)) && seconds >= int64(e.number(32))
+}
+
+func (e entry) identity() Identity {
+	return Identity{
+		UserID: e.userID(), SessionID: e.sessionID(), Generation: e.generation(),
+		AuthTime: time.Unix(int64(e.number(16)), 0).UTC(), ExpiresAt: time.Unix(int64(e.number(8)), 0).UTC(),
+		payload: e.texts[e.length(46):e.length(48)],
+	}
 }
 
 // A slot is 0 or leads to a record: 23 bits of its hash, 29 bits of its chunk's number, 12 bits of its place in units of
@@ -98,18 +133,16 @@ func slotOf(hash, number uint64, at int) uint64 {
 	return hash>>tagShift<<tagShift | (number&numberMask)<<placeBits | uint64(at)/8
 }
 
-// find returns the record of a text that was verified with the ring of that epoch.
-func (c *tokenCache) find(epoch uint64, text string) (record, bool) {
+// find returns the entry of a text that was verified with the ring of that epoch.
+func (c *tokenCache) find(epoch uint64, text string) entry {
 	s := c.shelf.Load()
 	if s == nil || s.epoch != epoch || len(text) > maxCached {
-		return record{}, false
+		return entry{}
 	}
-	r, _ := s.find(maphash.String(c.seed, text), text)
-	return r, r.size > 0
+	return s.find(hashTail(c.seed, text), text)
 }
 
-// find returns a record and the slot that leads to it.
-func (s *shelf) find(hash uint64, text string) (record, *atomic.Uint64) {
+func (s *shelf) find(hash uint64, text string) entry {
 	bucket := s.bucket(hash)
 	for i := range bucket {
 		slot := bucket[i].Load()
@@ -121,11 +154,11 @@ func (s *shelf) find(hash uint64, text string) (record, *atomic.Uint64) {
 		if c == nil || c.number&numberMask != number {
 			continue
 		}
-		if r := c.record(int(slot&(1<<placeBits-1)) * 8); r.token == text {
-			return r, &bucket[i]
+		if e := c.entry(int(slot&(1<<placeBits-1)) * 8); e.token() == text {
+			return e
 		}
 	}
-	return record{}, nil
+	return entry{}
 }
 
 func (s *shelf) bucket(hash uint64) []atomic.Uint64 { return bucketOf(*s.slots.Load(), hash) }
@@ -135,31 +168,25 @@ func bucketOf(slots []atomic.Uint64, hash uint64) []atomic.Uint64 {
 	return slots[at : at+slotWays : at+slotWays]
 }
 
-func (c *chunk) record(at int) record {
-	b := c.data[at:]
-	h := b[:recordHeader]
-	length := func(i int) int { return int(binary.LittleEndian.Uint16(h[i:])) }
-	token, user, sid := length(40), length(42), length(44)
-	texts := b[recordHeader : recordHeader+token+user+sid]
+func (c *chunk) entry(at int) entry {
+	e := entry{head: (*[recordHeader]byte)(c.data[at:])}
+	begin := at + recordHeader
+	texts := c.data[begin : begin+e.length(40)+e.length(42)+e.length(44)]
 	// This is what strings.Builder.String does: the bytes are never written again.
-	all := unsafe.String(unsafe.SliceData(texts), len(texts))
-	return record{
-		session:    binary.LittleEndian.Uint64(h),
-		expires:    int64(binary.LittleEndian.Uint64(h[8:])),
-		authTime:   int64(binary.LittleEndian.Uint64(h[16:])),
-		generation: int64(binary.LittleEndian.Uint64(h[24:])),
-		notBefore:  int64(binary.LittleEndian.Uint64(h[32:])),
-		token:      all[:token], userID: all[token : token+user], sid: all[token+user:],
-		payload: all[length(46):length(48)],
-		size:    recordHeader + len(texts),
-	}
+	e.texts = unsafe.String(unsafe.SliceData(texts), len(texts))
+	return e
+}
+
+// hashTail hashes the end of a token, where the signature is: two that verify do not share it, and one that does not
+// verify, but was given the end of one that does, only costs the comparison.
+func hashTail(seed maphash.Seed, text string) uint64 {
+	return maphash.String(seed, text[max(0, len(text)-64):])
 }
 
 // add remembers a token that was verified with the ring of that epoch. What does not fit is not remembered. The texts
 // are copied.
 func (c *tokenCache) add(epoch uint64, r record) {
-	r.size = recordHeader + len(r.token) + len(r.userID) + len(r.sid)
-	if len(r.token) > maxCached || r.size > len(chunk{}.data) {
+	if len(r.token) > maxCached || r.size() > len(chunk{}.data) {
 		return
 	}
 	c.mu.Lock()
@@ -174,8 +201,8 @@ func (c *tokenCache) add(epoch uint64, r record) {
 	case s.epoch > epoch:
 		return // verified with a ring that has been replaced meanwhile
 	}
-	hash := maphash.String(c.seed, r.token)
-	if _, slot := s.find(hash, r.token); slot != nil {
+	hash := hashTail(c.seed, r.token)
+	if s.find(hash, r.token).found() {
 		return // somebody else was faster
 	}
 	number, at := s.write(r, c.seed)
@@ -188,7 +215,7 @@ func (c *tokenCache) add(epoch uint64, r record) {
 // write appends a record and returns its chunk and place.
 func (s *shelf) write(r record, seed maphash.Seed) (number uint64, at int) {
 	c := s.chunks[s.newest%maxChunks].Load()
-	if c == nil || c.used+r.size > len(c.data) {
+	if c == nil || c.used+r.size() > len(c.data) {
 		s.newest++
 		if s.newest&numberMask == 0 {
 			s.newest++ // so that no slot is ever 0
@@ -198,7 +225,7 @@ func (s *shelf) write(r record, seed maphash.Seed) (number uint64, at int) {
 		s.chunks[s.newest%maxChunks].Store(c)
 	}
 	at = c.used
-	b := c.data[at : at+r.size]
+	b := c.data[at : at+r.size()]
 	for i, n := range []uint64{
 		r.session, uint64(r.expires), uint64(r.authTime), uint64(r.generation), uint64(r.notBefore),
 	} {
@@ -212,7 +239,7 @@ func (s *shelf) write(r record, seed maphash.Seed) (number uint64, at int) {
 	for _, text := range []string{r.token, r.userID, r.sid} {
 		rest = rest[copy(rest, text):]
 	}
-	c.used = min((at+r.size+7)&^7, len(c.data))
+	c.used = min((at+r.size()+7)&^7, len(c.data))
 	c.count++
 	c.latest = max(c.latest, r.expires)
 	s.entries++
@@ -239,9 +266,9 @@ func put(bucket []atomic.Uint64, hash, number uint64, at int) {
 // each calls yield for each record of a chunk, with its hash and place.
 func (c *chunk) each(seed maphash.Seed, yield func(hash uint64, at int)) {
 	for at, n := 0, 0; n < c.count; n++ {
-		r := c.record(at)
-		yield(maphash.String(seed, r.token), at)
-		at += (r.size + 7) &^ 7
+		e := c.entry(at)
+		yield(hashTail(seed, e.token()), at)
+		at += (e.size() + 7) &^ 7
 	}
 }
 

@@ -52,9 +52,12 @@ func payloadOf(text string) (begin, end int) {
 // It returns [ErrTokenInvalid], [ErrWrongTokenType], [ErrTokenExpired] or [ErrTokenRevoked].
 func (s *Service) Authenticate(raw string) (Identity, error) {
 	ring := s.keys.Load()
-	if r, ok := s.verified.find(ring.epoch, raw); ok && r.validAt(s.now()) {
+	if e := s.verified.find(ring.epoch, raw); e.found() && e.validAt(s.now()) {
 		s.verified.hits.Add(1)
-		return s.accept(r.identity(), r.session)
+		if err := s.accept(e.session(), e.sessionID(), e.generation()); err != nil {
+			return Identity{}, err
+		}
+		return e.identity(), nil
 	}
 	s.verified.misses.Add(1)
 	id, r, err := s.verify(s.accessDecoder, raw)
@@ -64,18 +67,22 @@ func (s *Service) Authenticate(raw string) (Identity, error) {
 	if r.token != "" {
 		s.verified.add(ring.epoch, r)
 	}
-	return s.accept(id, r.session)
+	if err := s.accept(r.session, id.SessionID, id.Generation); err != nil {
+		return Identity{}, err
+	}
+	return id, nil
 }
 
 // accept asks whether the session of a genuine token has been revoked, and notes that one of its generation was used.
-func (s *Service) accept(id Identity, session uint64) (Identity, error) {
+// session is the hash of its id.
+func (s *Service) accept(session uint64, sessionID string, generation int64) error {
 	if s.cfg.SessionCheck != CheckStateless {
-		if _, revoked := s.revoked.reason(session, id.SessionID); revoked {
-			return Identity{}, ErrTokenRevoked
+		if _, revoked := s.revoked.reason(session, sessionID); revoked {
+			return ErrTokenRevoked
 		}
 	}
-	s.seen.note(session, id.SessionID, id.Generation)
-	return id, nil
+	s.seen.note(session, sessionID, generation)
+	return nil
 }
 
 // Recognize returns who a request speaks for, from an access token that was verified before, if that can be told at
@@ -83,39 +90,23 @@ func (s *Service) accept(id Identity, session uint64) (Identity, error) {
 // of the same user or nobody's, and [Service.CheckSession] has no objection and no store to ask. Otherwise it reports
 // false, which says nothing: then the tokens are to be judged one by one.
 func (s *Service) Recognize(access, refresh string) (Identity, bool) {
-	r, ok := s.verified.find(s.keys.Load().epoch, access)
-	if !ok {
+	e := s.verified.find(s.keys.Load().epoch, access)
+	if !e.found() {
 		return Identity{}, false
 	}
 	now := s.now()
 	switch {
-	case !r.validAt(now), s.cfg.SessionCheck == CheckDatabase:
+	case !e.validAt(now), s.cfg.SessionCheck == CheckDatabase:
 		return Identity{}, false
 	case s.cfg.SessionCheck == CheckCached && !s.cfg.AllowStaleSessions && s.revoked.stale(now):
 		return Identity{}, false
-	case refresh != "" && !s.owners.known(refresh, r.userID):
+	case refresh != "" && !s.owners.known(refresh, e.userID()):
 		return Identity{}, false
-	}
-	id, err := s.accept(r.identity(), r.session)
-	if err != nil {
+	case s.accept(e.session(), e.sessionID(), e.generation()) != nil:
 		return Identity{}, false
 	}
 	s.verified.hits.Add(1)
-	return id, true
-}
-
-// validAt judges the times of a record as its decoder would.
-func (r *record) validAt(now time.Time) bool {
-	seconds := now.Unix()
-	return seconds < r.expires && seconds >= r.notBefore
-}
-
-func (r *record) identity() Identity {
-	return Identity{
-		UserID: r.userID, SessionID: r.sid, Generation: r.generation,
-		AuthTime: time.Unix(r.authTime, 0).UTC(), ExpiresAt: time.Unix(r.expires, 0).UTC(),
-		payload: r.payload,
-	}
+	return e.identity(), true
 }
 
 // verify returns who a token speaks for and, when it can be remembered, its record: only times of whole seconds are,
