@@ -1,6 +1,9 @@
 package tokenjar
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+)
 
 // OpenSession opens a session without a password, for tests that are not about signing in: a hash takes its time.
 func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Grant, error) {
@@ -15,3 +18,30 @@ func (s *Service) PollKeyRing(ctx context.Context) error { return s.pollKeyRing(
 
 // FlushAudit is what Run does every moment.
 func (s *Service) FlushAudit(ctx context.Context) error { return s.flushAudit(ctx) }
+
+// SignAccess signs claims as an access token, whatever they are.
+func (s *Service) SignAccess(claims map[string]any) (string, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	return s.keys.Load().ring.Sign(typeAccess, payload)
+}
+
+// ForgetVerified empties the cache of verified tokens.
+func (s *Service) ForgetVerified() { s.verified.shelf.Store(nil) }
+
+// Verified reports whether a token would be found in the cache.
+func (s *Service) Verified(raw string) bool { return s.verified.find(s.keys.Load().epoch, raw).found() }
+
+// Learn makes revocations effective on this node.
+func (s *Service) Learn(why Reason, sessionIDs ...string) { s.learn(why, sessionIDs...) }
+
+// Prune drops what memory needs no longer, as Run does every minute.
+func (s *Service) Prune() {
+	s.revoked.forget(s.now())
+	s.verified.expire(s.now())
+}
+
+// Running reports whether Run is at work.
+func (s *Service) Running() bool { return s.running.Load() }
