@@ -233,3 +233,71 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 }
+
+// What is read the plain way is what Read finds.
+func FuzzReadPlain(f *testing.F) {
+	policy, err := cookie.New(cookie.Config{PublicURL: "http://localhost:8080"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, line := range []string{
+		"", ";", "access_token=a.b-c_d", "access_token=a; refresh_token=b; csrftoken=c; theme=dark", "access_token=a; access_token=a", "access_token=a;access_token=b",
+		"access_token =a", " access_token=a", "\taccess_token=a", "access_token", "access_token=", "access_token=\"a\"; refresh_token=b", "ACCESS_TOKEN=a", "access_token=a; refresh_token=",
+		"access_token=a; csrftoken=1; csrftoken=2", "x=\"access_token=a\"; access_token=b", "access_token=a; access_token =b", "refresh_token=b", "access_token=a\x00", "access_token==", "=access_token=a",
+		strings.Repeat("a=b;", cookie.MaxPairs-1) + "access_token=a", strings.Repeat("a=b;", cookie.MaxPairs) + "access_token=a", "access_token=" + strings.Repeat("a", cookie.MaxSize),
+	} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		h := http.Header{"Cookie": {line}}
+		access, refresh, ok := policy.ReadPlain(h)
+		found, err := policy.Read(h)
+		if !ok {
+			if access != "" || refresh != "" {
+				t.Fatalf("refused, yet %q and %q", access, refresh)
+			}
+			if err == nil && len(found.Access.Values) == 1 && found.Access.Invalid == 0 && len(found.Refresh.Values) <= 1 && found.Refresh.Invalid == 0 && !found.CSRF.Present() && strings.Count(line, found.Access.Values[0]) == 1 {
+				if strings.Count(line, "refresh_token") <= 1 {
+					t.Fatalf("ordinary, yet refused: %q", line)
+				}
+			}
+			return
+		}
+		if err != nil {
+			t.Fatalf("%q was read, though Read says %v", line, err)
+		}
+		clean := func(f cookie.Found, value string) bool {
+			return len(f.Values) == 1 && f.Values[0] == value
+		}
+		// A value that is not clean is no token of ours, whoever reads it.
+		if !clean(found.Access, access) && len(found.Access.Values) != 0 {
+			t.Fatalf("%q: access %q, Read found %+v", line, access, found.Access)
+		}
+		if len(found.Access.Values) == 0 && found.Access.Invalid == 0 {
+			t.Fatalf("%q: access %q, Read found none", line, access)
+		}
+		if refresh == "" && len(found.Refresh.Values) != 0 || refresh != "" && !clean(found.Refresh, refresh) && len(found.Refresh.Values) != 0 {
+			t.Fatalf("%q: refresh %q, Read found %+v", line, refresh, found.Refresh)
+		}
+	})
+}
+
+func TestReadPlainTakesOrdinaryRequestsAlone(t *testing.T) {
+	policy, err := cookie.New(cookie.Config{PublicURL: "https://app.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.Header{"Cookie": {"theme=dark; __Host-access_token=a.b.c; __Host-csrftoken=x; __Host-refresh_token=d.e.f"}}
+	access, refresh, ok := policy.ReadPlain(h)
+	if access != "a.b.c" || refresh != "d.e.f" || !ok {
+		t.Errorf("got %q, %q, %v", access, refresh, ok)
+	}
+	if n := testing.AllocsPerRun(10, func() { policy.ReadPlain(h) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	for _, lines := range [][]string{nil, {"__Host-access_token=a", "theme=dark"}, {"access_token=a"}} {
+		if _, _, ok := policy.ReadPlain(http.Header{"Cookie": lines}); ok {
+			t.Errorf("%q: taken", lines)
+		}
+	}
+}
