@@ -47,7 +47,7 @@ func (s *Server) guardConfig(cfg config.Config, cookies *cookie.Policy, opts Opt
 		TrustedOrigins: cfg.CSRF.TrustedOrigins,
 		NoRenewal:      !cfg.Session.TransparentRenewal, RenewalExclude: cfg.Session.RenewalExclude,
 		ClientIP: s.proxies.ClientIP, Now: opts.Now,
-		// MERGE: BearerFirst: cfg.Auth.Order == "bearer_first",
+		BearerFirst: cfg.Auth.Order == "bearer_first",
 	}
 }
 
