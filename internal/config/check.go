@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
+	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/csrf"
 	"github.com/tokenjar/tokenjar/internal/clientip"
@@ -45,6 +46,13 @@ func (c Config) Check() error {
 	if c.Token.AccessLifetime%time.Second != 0 {
 		wrong("token.access_lifetime", fmt.Errorf("%s is no whole number of seconds", c.Token.AccessLifetime))
 	}
+	if every := c.Token.RotateEvery; every > 0 && every < day {
+		wrong("token.rotate_every", fmt.Errorf("%s is out of range: use 1d or more, or 0 for never", formatDuration(every)))
+	}
+	if c.Token.StaleSessions == "allow" && c.Token.SessionCheck != tokenjar.CheckCached {
+		wrong("token.stale_sessions", fmt.Errorf("allow has a meaning only with token.session_check cached, not %s: remove it",
+			c.Token.SessionCheck), "token.session_check")
+	}
 	if c.Session.Grace == 0 && c.Session.TransparentRenewal {
 		wrong("session.transparent_renewal", errors.New("cannot be true with session.grace 0, because every parallel "+
 			"request would end the session: set session.grace to 10s, or this to false"), "session.grace")
@@ -66,11 +74,103 @@ func (c Config) Check() error {
 			ms = append(ms, m)
 		}
 	}
-	_, err = csrf.NewOrigins(c.CSRF.TrustedOrigins)
-	for _, err := range split(err) {
-		wrong("csrf.trusted_origins", errors.New(strings.Replace(err.Error(), "trusted origin ", "item ", 1)))
+	for _, list := range c.originLists() {
+		_, err = csrf.NewOrigins(list.origins)
+		for _, err := range split(err) {
+			wrong(list.key, errors.New(strings.Replace(err.Error(), "trusted origin ", "item ", 1)))
+		}
+		if err == nil {
+			for _, err := range c.otherSites(list.origins) {
+				wrong(list.key, err, "public_url", "cookies.same_site")
+			}
+		}
+	}
+	for i, name := range c.CORS.AllowedHeaders {
+		if !headerName.MatchString(name) {
+			wrong("cors.allowed_headers", fmt.Errorf("item %d: %s is no name of a header: list each by its name", i+1, shown(name)))
+		}
+	}
+	if len(c.CORS.AllowedHeaders) > 0 && len(c.CORS.AllowedOrigins) == 0 {
+		wrong("cors.allowed_headers", errors.New("has no effect without cors.allowed_origins: remove it, or say whose pages "+
+			"may send them"), "cors.allowed_origins")
+	}
+	wrong("limits.login_per_account", checkRate(c.Limits.LoginPerAccount))
+	wrong("limits.login_per_address", checkRate(c.Limits.LoginPerAddress))
+	if c.Admin.Listen != "" {
+		wrong("admin.listen", checkListen(c.Admin.Listen))
+		if sameListener(c.Listen, c.Admin.Listen) {
+			wrong("admin.listen", fmt.Errorf("%s is where listen answers everybody: use another port, as 127.0.0.1:9090",
+				shown(c.Admin.Listen)), "listen")
+		}
 	}
 	return ms.orNil()
+}
+
+type originList struct {
+	key     string
+	origins []string
+	risk    string // what plain http gives away
+}
+
+func (c Config) originLists() []originList {
+	return []originList{
+		{"csrf.trusted_origins", c.CSRF.TrustedOrigins, "act"},
+		{"cors.allowed_origins", c.CORS.AllowedOrigins, "read"},
+	}
+}
+
+// otherSites reports the origins that browsers send no cookies from: those of another site than our own, unless the
+// cookies are SameSite=None. Another port is the same site; another scheme is not (RFC 6265bis, section 5.2).
+func (c Config) otherSites(origins []string) (errs []error) {
+	public, err := url.Parse(c.URL(8080)) // any port will do
+	if err != nil || c.Cookies.SameSite == "None" {
+		return nil
+	}
+	for i, origin := range origins {
+		if other, err := url.Parse(origin); err == nil && !sameSite(public, other) {
+			errs = append(errs, fmt.Errorf("item %d: %s is another site than the public_url %s: with cookies.same_site %s "+
+				"browsers send it no cookies; use hosts below one domain with one scheme, or cookies.same_site None", i+1,
+				shown(origin), public, c.Cookies.SameSite))
+		}
+	}
+	return errs
+}
+
+// headerName is a field name (RFC 9110, section 5.1) that cannot be taken for a wildcard.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'+.^_`|~-]{1,100}$")
+
+var rate = regexp.MustCompile(`^[1-9][0-9]{0,5}/[smhd]$`)
+
+// checkRate reports why a text is no limit.
+func checkRate(text string) error { // TODO(ratelimit): ask its ParseRate
+	if !rate.MatchString(text) {
+		return fmt.Errorf("%s is no limit: write a number from 1 to 999999 and /s, /m, /h or /d, as 5/m", shown(text))
+	}
+	return nil
+}
+
+// sameListener reports whether two addresses to listen on cannot both be had.
+func sameListener(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	return listenHost(hostA) == listenHost(hostB) || listenHost(hostA) == "" || listenHost(hostB) == ""
+}
+
+// listenHost returns a host in one spelling; empty for all addresses.
+func listenHost(host string) string {
+	addr, err := netip.ParseAddr(host)
+	switch {
+	case strings.EqualFold(host, "localhost"):
+		return "127.0.0.1"
+	case err != nil:
+		return strings.ToLower(host)
+	case addr.IsUnspecified():
+		return ""
+	}
+	return addr.Unmap().String()
 }
 
 // checkValue reports a value that could not have come from a file, in a Config that a program has made.
@@ -91,7 +191,7 @@ func (c Config) Warnings() []string {
 	if err != nil {
 		return nil
 	}
-	if public.Scheme == "http" && !c.loopbackListen() {
+	if public.Scheme == "http" && !loopbackAddress(c.Listen) {
 		warn("listen %s can be reached over the network, but public_url is a loopback address: browsers elsewhere are "+
 			"refused; set public_url to the https address they use", c.Listen)
 	}
@@ -99,18 +199,19 @@ func (c Config) Warnings() []string {
 		warn("token.access_lifetime (%s) is not shorter than session.idle (%s): sessions go idle before they are "+
 			"refreshed, also those in use", formatDuration(c.Token.AccessLifetime), formatDuration(c.Session.Idle))
 	}
-	for _, origin := range c.CSRF.TrustedOrigins {
-		other, err := url.Parse(origin)
-		if err != nil {
-			continue
+	if c.Token.SessionCheck == tokenjar.CheckStateless {
+		warn("token.session_check is stateless: after a sign-out access tokens still work, for up to %s",
+			formatDuration(c.Token.AccessLifetime))
+	}
+	for _, list := range c.originLists() {
+		for _, origin := range list.origins {
+			if other, err := url.Parse(origin); err == nil && other.Scheme == "http" && !isLoopback(other.Hostname()) {
+				warn("%s: %s is plain http: whoever can change its traffic can %s for its users", list.key, origin, list.risk)
+			}
 		}
-		if other.Scheme == "http" && !isLoopback(other.Hostname()) {
-			warn("csrf.trusted_origins: %s is plain http: whoever can change its traffic can act for its users", origin)
-		}
-		if c.Cookies.SameSite != "None" && !sameSite(public, other) {
-			warn("csrf.trusted_origins: %s is another site than public_url: with cookies.same_site %s browsers send it "+
-				"no cookies", origin, c.Cookies.SameSite)
-		}
+	}
+	if c.Admin.Listen != "" && !loopbackAddress(c.Admin.Listen) {
+		warn("admin.listen %s can be reached over the network: see to it that only your monitoring does", c.Admin.Listen)
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/token"
 )
@@ -47,9 +48,10 @@ type Token struct {
 	ClientID       string          `key:"client_id" default:"" doc:"Claim client_id of access tokens; default the audience."`
 	AccessLifetime time.Duration   `key:"access_lifetime" default:"5m" min:"1s" max:"24h" doc:"Life of an access token, in whole seconds, 1s to 24h."`
 	Algorithm      token.Algorithm `key:"algorithm" default:"ES256" enum:"ES256 ES384 EdDSA RS256 RS384 RS512 PS256" doc:"What signs access tokens: ES256, ES384, EdDSA, RS256, RS384, RS512 or PS256."`
-	RotateEvery    time.Duration   `key:"rotate_every" default:"90d" min:"1h" max:"400d" doc:"How old a signing key grows before a new one replaces it."`
-	SessionCheck   string          `key:"session_check" default:"cached" enum:"cached database stateless" doc:"cached, database or stateless."`
-	StaleSessions  string          `key:"stale_sessions" default:"refuse" enum:"refuse allow" doc:"refuse or allow."`
+	RotateEvery    time.Duration   `key:"rotate_every" default:"90d" min:"0" max:"3650d" doc:"How old a signing key grows before a new one takes its place, 1d or more; 0 is never."`
+
+	SessionCheck  tokenjar.SessionCheck `key:"session_check" default:"cached" enum:"cached database stateless" doc:"How the session behind an access token is checked on each request: cached asks the revocations known in memory, which takes on what other processes do within a second; database reads the session's row; stateless checks nothing, so a session that has ended works until its access token does."`
+	StaleSessions string                `key:"stale_sessions" default:"refuse" enum:"refuse allow" doc:"What becomes of access tokens while this server has not learned of revocations for more than 30s: refuse answers 503, allow lets them pass, also those of sessions that ended meanwhile. Only for session_check cached."`
 }
 
 // Session says how long sessions live.
@@ -74,11 +76,11 @@ type Cookies struct {
 	LegacyScopes []cookie.Scope `key:"legacy_scopes" default:"" doc:"Where cookies of our names linger from earlier set-ups and are expired: a list of path and domain, as /app, /@example.com or /app@example.com."`
 }
 
-// Auth says where the API is.
+// Auth says where the API is and which credential it looks at first.
 type Auth struct {
 	Path  string `key:"path" default:"/auth" doc:"Prefix of the API."`
-	Order string `key:"order" default:"cookie_first" enum:"cookie_first bearer_first" doc:"cookie_first or bearer_first."`
-	Docs  bool   `key:"docs" default:"true" doc:"Serve /docs and /openapi.json."`
+	Order string `key:"order" default:"cookie_first" enum:"cookie_first bearer_first" doc:"Which credential counts when a request brings a cookie and a bearer that both verify. With bearer_first a bearer that verifies wins, and the request needs no CSRF token."`
+	Docs  bool   `key:"docs" default:"true" doc:"Serve the documentation of the API at /docs."`
 }
 
 // CSRF says which other origins may send unsafe requests.
@@ -88,19 +90,19 @@ type CSRF struct {
 
 // CORS says which other origins may read answers.
 type CORS struct {
-	AllowedOrigins []string `key:"allowed_origins" default:"" doc:"Exact origins that may read answers."`
-	AllowedHeaders []string `key:"allowed_headers" default:"" doc:"Further request headers they may send."`
+	AllowedOrigins []string `key:"allowed_origins" default:"" doc:"Exact origins beside our own whose pages may read answers, with credentials, as https://app.example.com; nobody by default. To send unsafe requests they must stand in csrf.trusted_origins as well. Of another site than public_url only with cookies.same_site None, since browsers send it no cookies otherwise."`
+	AllowedHeaders []string `key:"allowed_headers" default:"" doc:"Request headers that these pages may send beside those the API itself needs."`
 }
 
-// Limits bound how often passwords are tried.
+// Limits says how often passwords may be tried.
 type Limits struct {
-	LoginPerAccount string `key:"login_per_account" default:"5/m" doc:"Tries for one account."`
-	LoginPerAddress string `key:"login_per_address" default:"30/m" doc:"Tries from one address."`
+	LoginPerAccount string `key:"login_per_account" default:"5/m" doc:"Tries for one account, right or wrong: so many at once, refilled evenly over the time: a number and /s, /m, /h or /d."`
+	LoginPerAddress string `key:"login_per_address" default:"30/m" doc:"The same for one client address, as far as trusted_proxies tells it."`
 }
 
-// Admin says where metrics are served.
+// Admin says where operators look.
 type Admin struct {
-	Listen string `key:"listen" default:"" doc:"Address and port of /metrics; off by default."`
+	Listen string `key:"listen" default:"" doc:"Address and port of a listener of its own for GET /metrics; off by default. Whoever reaches it can read them."`
 }
 
 // Password says which passwords may be chosen and how many are checked at once.
@@ -150,8 +152,8 @@ func (c Config) CookieConfig(publicURL string) cookie.Config {
 	}
 }
 
-// loopbackListen reports whether only this machine can connect to the address to listen on.
-func (c Config) loopbackListen() bool {
-	host, _, err := net.SplitHostPort(c.Listen)
+// loopbackAddress reports whether only this machine can connect to an address that is listened on.
+func loopbackAddress(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
 	return err == nil && isLoopback(host)
 }

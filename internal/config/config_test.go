@@ -208,6 +208,74 @@ func TestMistakes(t *testing.T) {
 			file: "listen: 8080\n",
 			flag: map[string]string{"listen": "127.0.0.1:1"},
 			want: []string{"tokenjar.yaml:1: listen: must be text, not a number: write it as 127.0.0.1:8080"}},
+		{name: "F-22 what is not built yet is refused in its own words",
+			file: "spa: {dir: web}\nroutes:\n  - {path: /api/, upstream: http://127.0.0.1:9000}\nfrontends: []\nadmin: {forward_auth: nginx}\nauth: {login_page: /}\n",
+			env:  []string{"TOKENJAR_SPA_DIR=web"},
+			want: []string{
+				"tokenjar.yaml:1: spa: is not supported yet: serve the files of your page yourself, from an origin in csrf.trusted_origins and cors.allowed_origins",
+				"tokenjar.yaml:2: routes: is not supported yet: put the middleware of the library before your own service, or have it verify the bearer by the JWKS",
+				"tokenjar.yaml:4: frontends: is not supported yet: run one tokenjar for each public_url",
+				"tokenjar.yaml:5: admin.forward_auth: is not supported yet: have your service verify the bearer by the JWKS",
+				"tokenjar.yaml:6: auth.login_page: is not supported yet: send browsers to your own page",
+				"TOKENJAR_SPA_DIR: spa: is not supported yet: serve the files of your page yourself, from an origin in csrf.trusted_origins and cors.allowed_origins",
+			}},
+		{name: "O-03 CORS origins that are none",
+			file: "public_url: https://app.example.com\ncors:\n  allowed_origins: [\"*\", \"null\", https://*.example.com, https://a.example.com/app, https://a.example.com., //a.example.com, \".*\", https://app.example.com@evil.example]\n",
+			want: []string{
+				`tokenjar.yaml:3: cors.allowed_origins: item 1: "*": wildcards are not supported: list each origin`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 2: "null": null cannot be trusted: any sandboxed frame sends it`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 3: "https://*.example.com": wildcards are not supported: list each origin`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 4: "https://a.example.com/app": write it as browsers send it: "https://a.example.com"`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 5: "https://a.example.com.": remove the trailing dot of the host`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 6: "//a.example.com": the scheme must be http or https`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 7: ".*": wildcards are not supported: list each origin`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 8: "https://app.example.com@evil.example": remove the user information before @`,
+			}},
+		{name: "O-03 origins of another site with Lax and Strict",
+			file: "public_url: https://app.example.com\ncookies: {same_site: Strict}\ncors: {allowed_origins: [https://example.com, https://other.example, http://app.example.com]}\n" +
+				"csrf: {trusted_origins: [\"https://app.example.com:8443\", https://example.org]}\n",
+			want: []string{
+				`tokenjar.yaml:3: cors.allowed_origins: item 2: "https://other.example" is another site than the public_url https://app.example.com: with cookies.same_site Strict browsers send it no cookies; use hosts below one domain with one scheme, or cookies.same_site None`,
+				`tokenjar.yaml:3: cors.allowed_origins: item 3: "http://app.example.com" is another site than the public_url https://app.example.com: with cookies.same_site Strict browsers send it no cookies; use hosts below one domain with one scheme, or cookies.same_site None`,
+				`tokenjar.yaml:4: csrf.trusted_origins: item 2: "https://example.org" is another site than the public_url https://app.example.com: with cookies.same_site Strict browsers send it no cookies; use hosts below one domain with one scheme, or cookies.same_site None`,
+			}},
+		{name: "O-03 neighbours under a public suffix are other sites",
+			file: "public_url: https://ada.github.io\ncors: {allowed_origins: [https://eve.github.io]}\n",
+			want: []string{`tokenjar.yaml:2: cors.allowed_origins: item 1: "https://eve.github.io" is another site than the public_url https://ada.github.io: with cookies.same_site Lax browsers send it no cookies; use hosts below one domain with one scheme, or cookies.same_site None`}},
+		{name: "O-06 headers that pages may send",
+			file: "cors: {allowed_origins: [\"http://localhost:1\"], allowed_headers: [X-Trace, \"*\", \"a b\"]}\n",
+			want: []string{`tokenjar.yaml:1: cors.allowed_headers: item 2: "*" is no name of a header: list each by its name`,
+				`tokenjar.yaml:1: cors.allowed_headers: item 3: "a b" is no name of a header: list each by its name`}},
+		{name: "F-22 an allow-list that is empty allows nobody, so what depends on it is a mistake",
+			file: "cors: {allowed_origins: [], allowed_headers: [X-Trace]}\ntrusted_proxies: [\"\"]\n",
+			want: []string{"tokenjar.yaml:1: cors.allowed_headers: has no effect without cors.allowed_origins: remove it, or say whose pages may send them",
+				"tokenjar.yaml:2: trusted_proxies: item 1: is empty: remove it"}},
+		{name: "F-22 options that contradict each other",
+			file: "token: {session_check: database, stale_sessions: allow}\nlisten: :8080\nadmin: {listen: 127.0.0.1:8080}\n",
+			want: []string{"tokenjar.yaml:1: token.stale_sessions: allow has a meaning only with token.session_check cached, not database: remove it",
+				`tokenjar.yaml:3: admin.listen: "127.0.0.1:8080" is where listen answers everybody: use another port, as 127.0.0.1:9090`}},
+		{name: "F-22 the environment contradicts the file",
+			file: "token: {stale_sessions: allow}\n",
+			env:  []string{"TOKENJAR_TOKEN_SESSION_CHECK=stateless", "TOKENJAR_ADMIN_LISTEN=localhost:8080"},
+			want: []string{"tokenjar.yaml:1: token.stale_sessions: allow has a meaning only with token.session_check cached, not stateless: remove it",
+				`TOKENJAR_ADMIN_LISTEN: admin.listen: "localhost:8080" is where listen answers everybody: use another port, as 127.0.0.1:9090`}},
+		{name: "limits, and how often keys change",
+			file: "limits:\n  login_per_account: 0/m\n  login_per_address: 5 per minute\ntoken:\n  rotate_every: 1h\n  session_check: none\nauth: {order: cookie}\nadmin: {listen: 9090:}\n",
+			want: []string{
+				`tokenjar.yaml:2: limits.login_per_account: "0/m" is no limit: write a number from 1 to 999999 and /s, /m, /h or /d, as 5/m`,
+				`tokenjar.yaml:3: limits.login_per_address: "5 per minute" is no limit: write a number from 1 to 999999 and /s, /m, /h or /d, as 5/m`,
+				"tokenjar.yaml:5: token.rotate_every: 1h is out of range: use 1d or more, or 0 for never",
+				`tokenjar.yaml:6: token.session_check: "none" is not known: use cached, database or stateless`,
+				`tokenjar.yaml:7: auth.order: "cookie" is not known: use cookie_first or bearer_first`,
+				`tokenjar.yaml:8: admin.listen: "9090:": the port is a number from 0 to 65535: write host:port, as 127.0.0.1:8080, or :8080 for all addresses`,
+			}},
+		{name: "K-19 there is one secret, and no setting gives a purpose a key of its own",
+			file: "csrf: {key: x}\ncookies: {key: x}\ntoken: {secret: x, signing_key: x}\n",
+			want: []string{"tokenjar.yaml:1: csrf.key: unknown setting", "tokenjar.yaml:2: cookies.key: unknown setting",
+				"tokenjar.yaml:3: token.secret: unknown setting", "tokenjar.yaml:3: token.signing_key: unknown setting"}},
+		{name: "K-19 a secret whose lines are equal",
+			env:  []string{"TOKENJAR_SECRET=hunter2hunter2hunter2hunter2hunter2\nhunter2hunter2hunter2hunter2hunter2"},
+			want: []string{"TOKENJAR_SECRET: secret line 2 stands twice"}},
 		{name: "two secrets",
 			file: "secret_file: a.secret\n",
 			env:  []string{"TOKENJAR_SECRET=hunter2"},
@@ -230,11 +298,11 @@ func TestMistakes(t *testing.T) {
 }
 
 func TestPrecedence(t *testing.T) {
-	const file = "listen: 127.0.0.1:1\nsession: {idle: 1h, remember: 2h, absolute: 3h}\ncsrf: {trusted_origins: [https://a.example]}\n"
+	const file = "listen: 127.0.0.1:1\nsession: {idle: 1h, remember: 2h, absolute: 3h}\ncsrf: {trusted_origins: [\"http://localhost:1\"]}\n"
 	got, err := config.LoadText(config.Source{
 		Environ: []string{
 			"TOKENJAR_SESSION_REMEMBER=20h", "TOKENJAR_SESSION_ABSOLUTE=30h", "HOME=/x",
-			"TOKENJAR_CSRF_TRUSTED_ORIGINS=https://b.example, https://c.example", "TOKENJAR_SESSION_RENEWAL_EXCLUDE=",
+			"TOKENJAR_CSRF_TRUSTED_ORIGINS=http://localhost:2, http://localhost:3", "TOKENJAR_SESSION_RENEWAL_EXCLUDE=",
 			"TOKENJAR_COOKIES_LEGACY_SCOPES=/app",
 		},
 		Flags: map[string]string{"session.absolute": "300h"},
@@ -248,7 +316,7 @@ func TestPrecedence(t *testing.T) {
 	want.Session.Remember = 20 * time.Hour
 	want.Session.Absolute = 300 * time.Hour
 	want.Session.RenewalExclude = nil
-	want.CSRF.TrustedOrigins = []string{"https://b.example", "https://c.example"}
+	want.CSRF.TrustedOrigins = []string{"http://localhost:2", "http://localhost:3"}
 	want.Cookies.LegacyScopes = []cookie.Scope{{Path: "/app"}}
 	if !reflect.DeepEqual(got.Config, want) {
 		t.Errorf("got  %+v\nwant %+v", got.Config, want)
@@ -270,6 +338,8 @@ func TestDefaultsAreTheLibrarys(t *testing.T) {
 		"remember":        {c.Session.Remember, tokenjar.DefaultRememberIdle},
 		"absolute":        {c.Session.Absolute, tokenjar.DefaultAbsolute},
 		"grace":           {c.Session.Grace, tokenjar.DefaultGrace},
+		"rotate every":    {c.Token.RotateEvery, tokenjar.DefaultRotateEvery},
+		"session check":   {c.Token.SessionCheck, tokenjar.CheckCached},
 		"max per user":    {c.Session.MaxPerUser, tokenjar.DefaultMaxPerUser},
 		"algorithm":       {c.Token.Algorithm, token.ES256},
 		"listen":          {c.Listen, "127.0.0.1:8080"},
@@ -297,15 +367,28 @@ func TestWarnings(t *testing.T) {
 		{name: "grace 0 with renewal off", file: "session: {grace: 0s, transparent_renewal: false}\n"},
 		{name: "sessions that go idle in use", file: "session: {idle: 5m}\n",
 			want: []string{"token.access_lifetime (5m) is not shorter than session.idle (5m)"}},
-		{name: "trusted origins that cannot work, or not safely",
-			file: "public_url: https://app.example.com\ncsrf: {trusted_origins: [http://b.example.com, https://other.example, https://c.example.com, \"https://app.example.com:81\"]}\n",
-			want: []string{"csrf.trusted_origins: http://b.example.com is plain http",
-				"csrf.trusted_origins: http://b.example.com is another site",
-				"csrf.trusted_origins: https://other.example is another site than public_url"}},
+		{name: "origins below one domain, on whatever port, are one site",
+			file: "public_url: https://app.example.com\ncsrf: {trusted_origins: [https://c.example.com, \"https://app.example.com:81\"]}\n" +
+				"cors: {allowed_origins: [https://example.com]}\n"},
+		{name: "origins of other sites with SameSite=None, one in plain http",
+			file: "public_url: https://app.example.com\ncookies: {same_site: None}\ncsrf: {trusted_origins: [https://other.example]}\n" +
+				"cors: {allowed_origins: [https://other.example, http://b.example.com]}\n",
+			want: []string{"cors.allowed_origins: http://b.example.com is plain http: whoever can change its traffic can read for its users"}},
+		{name: "a page of this machine on another port",
+			file: "csrf: {trusted_origins: [\"http://localhost:5173\"]}\ncors: {allowed_origins: [\"http://localhost:5173\"], allowed_headers: [X-Trace]}\n"},
+		{name: "no check of sessions", file: "token: {session_check: stateless}\n",
+			want: []string{"token.session_check is stateless: after a sign-out access tokens still work, for up to 5m"}},
+		{name: "what may be chosen without a word",
+			file: "token: {session_check: database, rotate_every: 0}\nauth: {order: bearer_first, docs: false}\nadmin: {listen: 127.0.0.1:9090}\n"},
+		{name: "stale sessions let in", file: "token: {stale_sessions: allow}\n"},
+		{name: "an admin listener on the network", file: "admin: {listen: :9090}\n",
+			want: []string{"admin.listen :9090 can be reached over the network"}},
 		{name: "a misspelt variable", env: []string{"TOKENJAR_SESSION_IDEL=3h", "TOKENJAR_LISTN=:1", "TOKENJAR_SESSION_COLOUR=x"},
 			want: []string{"TOKENJAR_SESSION_IDEL in the environment is no setting and has no effect; did you mean TOKENJAR_SESSION_IDLE?",
 				"TOKENJAR_LISTN in the environment is no setting and has no effect; did you mean TOKENJAR_LISTEN?",
 				"TOKENJAR_SESSION_COLOUR in the environment is no setting and has no effect"}},
+		{name: "a file for what is no secret", env: []string{"TOKENJAR_DATABASE_FILE=/run/secrets/db"},
+			want: []string{"TOKENJAR_DATABASE_FILE in the environment has no effect: only the secret is read from a file of its own (TOKENJAR_SECRET_FILE); use TOKENJAR_DATABASE"}},
 		{name: "what Kubernetes and tests put there",
 			env: []string{"TOKENJAR_SERVICE_HOST=10.0.0.1", "TOKENJAR_SERVICE_PORT=80", "TOKENJAR_SERVICE_PORT_HTTP=80",
 				"TOKENJAR_PORT=tcp://10.0.0.1:80", "TOKENJAR_PORT_80_TCP=x", "TOKENJAR_PORT_80_TCP_ADDR=x",
@@ -355,6 +438,23 @@ func TestFiles(t *testing.T) {
 	write(t, "big.yaml", 0o644, "#"+strings.Repeat("x", 1<<20))
 	if _, err := config.Load(config.Source{File: "big.yaml"}); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
 		t.Errorf("a large file: got %v", err)
+	}
+
+	sparse, err := os.Create("huge.yaml")
+	if err == nil {
+		err = errors.Join(sparse.Truncate(1<<30), sparse.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(config.Source{File: "huge.yaml"}); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
+		t.Errorf("F-22 a file of 1 GB: got %v", err)
+	}
+	if err := os.Symlink("loop.yaml", "loop.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(config.Source{File: "loop.yaml"}); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("F-22 a file that cannot be read: got %v", err)
 	}
 
 	if err := os.Mkdir("etc", 0o755); err != nil {
@@ -441,7 +541,12 @@ func TestPrintedIsReadBack(t *testing.T) {
 	c.Session.RenewalExclude = nil
 	c.Cookies.Domain = ".example.com"
 	c.Cookies.LegacyScopes = []cookie.Scope{{Path: "/"}, {Path: "/a", Domain: "example.com"}}
-	c.CSRF.TrustedOrigins = []string{"https://b.example.com", "http://localhost:5173"}
+	c.CSRF.TrustedOrigins = []string{"https://b.example.com", "https://app.example.com:8443"}
+	c.CORS.AllowedOrigins, c.CORS.AllowedHeaders = []string{"https://b.example.com"}, []string{"X-Trace"}
+	c.Token.RotateEvery, c.Token.SessionCheck = 0, tokenjar.CheckDatabase
+	c.Auth.Order, c.Auth.Docs = "bearer_first", false
+	c.Limits.LoginPerAccount = "10/h"
+	c.Admin.Listen = "[::1]:9090"
 	for name, c := range map[string]config.Config{"defaults": config.Defaults(), "everything changed": c} {
 		t.Run(name, func(t *testing.T) {
 			text, again := printAndLoad(t, c)

@@ -180,6 +180,8 @@ func (w *walk) section(node ast.Node, prefix string) {
 		case known:
 			section, rest, _ := strings.Cut(key, ".")
 			w.mistake(at, key, "write %s below %s, or as %s: {%s: …}", rest, section, section, rest)
+		case notYet[key] != "":
+			w.mistake(at, key, "is not supported yet: %s", notYet[key])
 		default:
 			w.mistake(at, printable(key), "unknown setting%s", suggestKey(key, isMapping(entry.Value)))
 		}
@@ -284,6 +286,16 @@ func scalar(node ast.Node) (string, bool) {
 		return n.GetToken().Value, true
 	}
 	return "", false
+}
+
+// notYet are settings that the documentation of later versions knows, and what to do until then. They are refused in
+// words of their own: who writes them expects something to be protected or served that is not.
+var notYet = map[string]string{
+	"spa":                "serve the files of your page yourself, from an origin in csrf.trusted_origins and cors.allowed_origins",
+	"routes":             "put the middleware of the library before your own service, or have it verify the bearer by the JWKS",
+	"frontends":          "run one tokenjar for each public_url",
+	"admin.forward_auth": "have your service verify the bearer by the JWKS",
+	"auth.login_page":    "send browsers to your own page",
 }
 
 func isMapping(node ast.Node) bool { return node != nil && node.Type() == ast.MappingType }

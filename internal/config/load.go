@@ -40,6 +40,8 @@ type Loaded struct {
 	// Warnings are sentences about what is allowed but probably not meant. There are no secrets in them.
 	Warnings []string
 
+	origin map[string]place // where each setting that somebody set was set last
+
 	// secret is that of the environment, nil if there is none. It is a function because no way of printing a struct
 	// looks into one.
 	secret func() tokenjar.Secret
@@ -94,6 +96,7 @@ func load(src Source, path string, text []byte) (Loaded, error) {
 	secret := l.secret(secretText)
 	if _, set := l.origin["session.transparent_renewal"]; !set && l.cfg.Session.Grace == 0 && !l.wrongKeys["session.grace"] {
 		l.cfg.Session.TransparentRenewal = false
+		l.origin["session.transparent_renewal"] = place{Where: "follows from session.grace"}
 		l.warnings = append(l.warnings, "session.grace is 0, so session.transparent_renewal is off: clients must refresh "+
 			"themselves, and a refresh whose answer is lost ends the session")
 	}
@@ -103,7 +106,8 @@ func load(src Source, path string, text []byte) (Loaded, error) {
 		return Loaded{}, err
 	}
 	return Loaded{
-		Config: l.cfg, File: path, Warnings: append(l.warnings, l.cfg.Warnings()...), secret: secret,
+		Config: l.cfg, File: path, Warnings: append(l.warnings, l.cfg.Warnings()...),
+		origin: l.origin, secret: secret,
 	}, nil
 }
 
@@ -165,6 +169,9 @@ func (l *loader) environment(environ []string) (secret string) {
 			l.apply(s, place{Where: name, source: fromEnvironment}, func(c *Config) error { return s.set(c, value) })
 		case name == secretEnv:
 			secret = value
+		case notYetEnv(name) != "":
+			key := notYetEnv(name)
+			l.wrong(Mistake{place: place{Where: name, source: fromEnvironment}, Key: key, Detail: "is not supported yet: " + notYet[key]})
 		default:
 			if warning := unknownEnv(name, names); warning != "" {
 				l.warnings = append(l.warnings, warning)
@@ -172,6 +179,17 @@ func (l *loader) environment(environ []string) (secret string) {
 		}
 	}
 	return secret
+}
+
+// notYetEnv returns the key of [notYet] that a variable of the environment is meant to set, if any.
+func notYetEnv(name string) string {
+	for key := range notYet {
+		env := envName(key)
+		if name == env || key == "spa" && (name == env+"_DIR" || name == env+"_DEV_SERVER") {
+			return key
+		}
+	}
+	return ""
 }
 
 // Kubernetes puts such names into the environment of every container beside a service of ours.
@@ -184,6 +202,9 @@ func unknownEnv(name string, known []string) string {
 		return ""
 	}
 	guess := suggest(name, known)
+	if of, ok := strings.CutSuffix(name, "_FILE"); ok && slices.Contains(known, of) {
+		return name + " in the environment has no effect: only the secret is read from a file of its own (TOKENJAR_SECRET_FILE); use " + of
+	}
 	if guess == "" {
 		section := false
 		for _, s := range sections {

@@ -43,13 +43,18 @@ func describe(t reflect.Type, index []int, prefix string) (all []setting, groups
 			continue
 		}
 		s := setting{
-			key: key, env: envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_")), index: at, typ: field.Type,
+			key: key, env: envName(key), index: at, typ: field.Type,
 			def: field.Tag.Get("default"), enum: strings.Fields(field.Tag.Get("enum")),
 			min: field.Tag.Get("min"), max: field.Tag.Get("max"), doc: field.Tag.Get("doc"),
 		}
 		all = append(all, s)
 	}
 	return all, groups
+}
+
+// envName returns the environment variable of a setting.
+func envName(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 func indexSettings() map[string]setting {
