@@ -70,6 +70,7 @@ const (
 	ReasonLogout          Reason = "logout"
 	ReasonReplaced        Reason = "replaced"         // the same browser signed in again
 	ReasonEndedByUser     Reason = "ended_by_user"    // from the list of sessions
+	ReasonRevoked         Reason = "revoked"          // by an administrator
 	ReasonSessionLimit    Reason = "session_limit"    // the oldest made room
 	ReasonReuse           Reason = "reuse"            // a copied refresh token was used
 	ReasonExpired         Reason = "expired"          // shown after its end, which is final from then on

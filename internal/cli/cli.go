@@ -74,7 +74,9 @@ func newRoot(w world) *cobra.Command {
 	root.SetErr(w.stderr)
 	root.PersistentFlags().StringVar(&o.config, "config", "", "configuration `file` (default tokenjar.yaml, if there is one)")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(o), demoCommand(o), initCommand(o), usersCommand(o), versionCommand(o))
+	root.AddCommand(serveCommand(o), demoCommand(o), initCommand(o), configCommand(o), migrateCommand(o),
+		usersCommand(o), sessionsCommand(o), keysCommand(o), secretCommand(o),
+		openapiCommand(o), completionCommand(o), manCommand(o), versionCommand(o))
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		c.Hidden = c.Name() == "help" // --help is enough to learn
@@ -119,6 +121,9 @@ type failure struct{ err error }
 
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
+
+// errSaid fails a command that has said everything already.
+var errSaid = errors.New("")
 
 // fail makes a command's errors failures. Those made with usagef stay what they are.
 func fail(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {

@@ -45,6 +45,10 @@ func get() {
 //	start ARG…             start tokenjar and wait until it is ready; its address is then $URL
 //	finish SIGNAL…         send it the signals, wait for it, and have its output as out and err in the working folder
 //	mode OCTAL FILE        check a file's permissions
+//	signin NAME            sign in at $URL with umbrella-kettle-92
+//	access NAME STATUS     ask with that access token alone: it gets the status, now or within a second
+//	renewed NAME           ask with all cookies: they are renewed on the way
+//	capture VAR PATTERN    keep what the group of a pattern matches in the last output
 //	empty DIR              check that a folder holds nothing
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -54,10 +58,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start":  scriptStart,
-			"finish": scriptFinish,
-			"mode":   scriptMode,
-			"empty":  scriptEmpty,
+			"start":   scriptStart,
+			"finish":  scriptFinish,
+			"mode":    scriptMode,
+			"empty":   scriptEmpty,
+			"signin":  scriptSignin,
+			"access":  scriptAccess,
+			"renewed": scriptRenewed,
+			"capture": scriptCapture,
 		},
 	})
 }

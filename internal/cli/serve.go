@@ -18,7 +18,6 @@ import (
 const notice = time.Second
 
 func serveCommand(o *options) *cobra.Command {
-	var listen, publicURL string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve until told to stop",
@@ -34,19 +33,26 @@ ignored: to take on new settings, restart it. Logs go to standard error.`,
 			"  tokenjar serve --listen :8080 --public-url https://app.example.com",
 		Args: cobra.NoArgs,
 	}
+	flags := settingFlags(c)
+	c.RunE = fail(func(ctx context.Context, _ []string) error { return o.serve(ctx, flags()) })
+	return c
+}
+
+// settingFlags adds the flags that are settings. The function it returns gives those that were used, by key.
+func settingFlags(c *cobra.Command) func() map[string]string {
+	var listen, publicURL string
 	c.Flags().StringVar(&listen, "listen", "", "`address` and port to listen on (default 127.0.0.1:8080)")
 	c.Flags().StringVar(&publicURL, "public-url", "", "`URL` under which browsers know this server")
-	c.RunE = fail(func(ctx context.Context, _ []string) error {
-		flags := map[string]string{}
+	return func() map[string]string {
+		used := map[string]string{}
 		if c.Flags().Changed("listen") {
-			flags["listen"] = listen
+			used["listen"] = listen
 		}
 		if c.Flags().Changed("public-url") {
-			flags["public_url"] = publicURL
+			used["public_url"] = publicURL
 		}
-		return o.serve(ctx, flags)
-	})
-	return c
+		return used
+	}
 }
 
 func (o *options) serve(ctx context.Context, flags map[string]string) (err error) {

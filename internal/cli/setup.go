@@ -50,17 +50,8 @@ func secret(cfg config.Loaded, log *slog.Logger) (s tokenjar.Secret, created str
 	if cfg.SecretInEnvironment() || !errors.Is(err, fs.ErrNotExist) {
 		return s, "", err
 	}
-	database := cfg.DatabasePath()
-	switch exists, statErr := isThere(database); {
-	case statErr != nil:
-		return s, "", statErr
-	case exists:
-		return s, "", withHint(fmt.Errorf("the database %s is there, but its secret file %s is not", database, cfg.SecretFile),
-			"put the file back from your backup, or say where it is: secret_file in tokenjar.yaml, or TOKENJAR_SECRET_FILE; "+
-				"a new secret would not open this database")
-	case cfg.File != "":
-		return s, "", withHint(fmt.Errorf("there is no secret file %s", cfg.SecretFile),
-			"tokenjar init in an empty folder makes one; any file with 32 random bytes or more on a line will do")
+	if err := missingSecret(cfg); err != nil {
+		return s, "", err
 	}
 	text := tokenjar.GenerateSecret()
 	if err := createFile(cfg.SecretFile, 0o600, []byte(text+"\n")); err != nil {
@@ -68,6 +59,50 @@ func secret(cfg config.Loaded, log *slog.Logger) (s tokenjar.Secret, created str
 	}
 	s, err = tokenjar.ParseSecret([]byte(text))
 	return s, cfg.SecretFile, err
+}
+
+// missingSecret says why no secret may be made in place of the file that is not there; nil: it may.
+func missingSecret(cfg config.Loaded) error {
+	database := cfg.DatabasePath()
+	switch exists, err := isThere(database); {
+	case err != nil:
+		return err
+	case exists:
+		return withHint(fmt.Errorf("the database %s is there, but its secret file %s is not", database, cfg.SecretFile),
+			"put the file back from your backup, or say where it is: secret_file in tokenjar.yaml, or TOKENJAR_SECRET_FILE; "+
+				"a new secret would not open this database")
+	case cfg.File != "":
+		return withHint(fmt.Errorf("there is no secret file %s", cfg.SecretFile),
+			"tokenjar init in an empty folder makes one; any file with 32 random bytes or more on a line will do")
+	}
+	return nil
+}
+
+// withStore runs do with the store of the configuration. A database that does not exist is not made: what there is to
+// manage lies in the one that a server uses.
+func (o *options) withStore(ctx context.Context, do func(cfg config.Loaded, store *sqlite.Store) error) (err error) {
+	cfg, err := o.load(nil)
+	if err != nil {
+		return err
+	}
+	if err := databaseExists(cfg); err != nil {
+		return err
+	}
+	store, err := openStore(ctx, cfg.Config, newLogger(o.stderr, cfg.Log))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return do(cfg, store)
+}
+
+func databaseExists(cfg config.Loaded) error {
+	exists, err := isThere(cfg.DatabasePath())
+	if err == nil && !exists {
+		err = withHint(fmt.Errorf("there is no database %s", cfg.DatabasePath()),
+			"name the right configuration with --config, or make one with tokenjar users create or tokenjar serve")
+	}
+	return err
 }
 
 // openStore opens the database of the configuration.

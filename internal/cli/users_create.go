@@ -16,6 +16,7 @@ func usersCreateCommand(o *options) *cobra.Command {
 		email     string
 		fromStdin bool
 		staff     bool
+		asJSON    bool
 	)
 	c := &cobra.Command{
 		Use:   "create NAME --email ADDRESS",
@@ -36,16 +37,17 @@ on the machine could read it.`,
 	c.Flags().StringVar(&email, "email", "", "mail `address`, by which the user can sign in as well")
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input: one line")
 	c.Flags().BoolVar(&staff, "staff", false, "make the user a member of the staff")
+	jsonFlag(c, &asJSON)
 	if err := c.MarkFlagRequired("email"); err != nil {
 		panic(err)
 	}
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.createUser(ctx, tokenjar.NewUser{Username: args[0], Email: email, Staff: staff}, fromStdin)
+		return o.createUser(ctx, tokenjar.NewUser{Username: args[0], Email: email, Staff: staff}, fromStdin, asJSON)
 	})
 	return c
 }
 
-func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStdin bool) (err error) {
+func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStdin, asJSON bool) (err error) {
 	cfg, err := o.load(nil)
 	if err != nil {
 		return err
@@ -65,7 +67,11 @@ func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStd
 			return err
 		}
 		if created != "" {
-			fmt.Fprintf(o.stdout, "made the secret %s: keep it, and keep it private\n", created)
+			to := o.stdout
+			if asJSON {
+				to = o.stderr
+			}
+			fmt.Fprintf(to, "made the secret %s: keep it, and keep it private\n", plainLine(created))
 		}
 	}
 	store, err := openStore(ctx, cfg.Config, log)
@@ -85,6 +91,9 @@ func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStd
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(o.stdout, "made user %s (%s)\n", made.Username, made.Email)
-	return err
+	if made, err = store.User(ctx, made.ID); err != nil { // with the time of its creation
+		return err
+	}
+	err = o.say(asJSON, userJSON(made), "made user %s (%s)", made.Username, made.Email)
+	return errors.Join(err, audit(ctx, store, tokenjar.AuditEvent{Name: "user.created", UserID: made.ID}))
 }

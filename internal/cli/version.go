@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -51,14 +49,10 @@ func versionCommand(o *options) *cobra.Command {
 		Example: "  tokenjar version --json",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(context.Context, []string) error {
 		v := version()
-		if asJSON {
-			return json.NewEncoder(o.stdout).Encode(v)
-		}
-		_, err := fmt.Fprintf(o.stdout, "tokenjar %s %s %s\n", v.Version, v.Go, v.Platform)
-		return err
+		return o.say(asJSON, v, "tokenjar %s %s %s", v.Version, v.Go, v.Platform)
 	})
 	return c
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/csrf"
 	"github.com/tokenjar/tokenjar/internal/clientip"
+	"github.com/tokenjar/tokenjar/ratelimit"
 )
 
 const sqliteScheme = "sqlite:"
@@ -139,12 +140,10 @@ func (c Config) otherSites(origins []string) (errs []error) {
 // headerName is a field name (RFC 9110, section 5.1) that cannot be taken for a wildcard.
 var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'+.^_`|~-]{1,100}$")
 
-var rate = regexp.MustCompile(`^[1-9][0-9]{0,5}/[smhd]$`)
-
 // checkRate reports why a text is no limit.
-func checkRate(text string) error { // TODO(ratelimit): ask its ParseRate
-	if !rate.MatchString(text) {
-		return fmt.Errorf("%s is no limit: write a number from 1 to 999999 and /s, /m, /h or /d, as 5/m", shown(text))
+func checkRate(text string) error {
+	if _, err := ratelimit.ParseRate(text); err != nil { // which would show all of a long text
+		return fmt.Errorf("%s is no limit: write a number from 1 to 1000000 and /s, /m, /h or /d, as 5/m", shown(text))
 	}
 	return nil
 }

@@ -262,8 +262,8 @@ func TestMistakes(t *testing.T) {
 		{name: "limits, and how often keys change",
 			file: "limits:\n  login_per_account: 0/m\n  login_per_address: 5 per minute\ntoken:\n  rotate_every: 1h\n  session_check: none\nauth: {order: cookie}\nadmin: {listen: 9090:}\n",
 			want: []string{
-				`tokenjar.yaml:2: limits.login_per_account: "0/m" is no limit: write a number from 1 to 999999 and /s, /m, /h or /d, as 5/m`,
-				`tokenjar.yaml:3: limits.login_per_address: "5 per minute" is no limit: write a number from 1 to 999999 and /s, /m, /h or /d, as 5/m`,
+				`tokenjar.yaml:2: limits.login_per_account: "0/m" is no limit: write a number from 1 to 1000000 and /s, /m, /h or /d, as 5/m`,
+				`tokenjar.yaml:3: limits.login_per_address: "5 per minute" is no limit: write a number from 1 to 1000000 and /s, /m, /h or /d, as 5/m`,
 				"tokenjar.yaml:5: token.rotate_every: 1h is out of range: use 1d or more, or 0 for never",
 				`tokenjar.yaml:6: token.session_check: "none" is not known: use cached, database or stateless`,
 				`tokenjar.yaml:7: auth.order: "cookie" is not known: use cookie_first or bearer_first`,

@@ -87,7 +87,11 @@ func PrintValues(w io.Writer, l Loaded) error {
 				fmt.Fprintf(out, "%s:\n", section)
 			}
 		}
-		fmt.Fprintf(out, "%-46s # %s\n", indent+name+": "+s.yaml(l.Config), l.from(s.key))
+		line := indent + name + ": " + s.yaml(l.Config)
+		if s.key == "secret_file" && l.SecretInEnvironment() { // the two together would be a mistake
+			line = "# " + line
+		}
+		fmt.Fprintf(out, "%-46s # %s\n", line, l.from(s.key))
 	}
 	return out.Flush()
 }

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/store/sqlite"
+)
+
+func secretCommand(o *options) *cobra.Command {
+	return group("secret", "Change the secret", "  tokenjar secret rotate", secretRotateCommand(o))
+}
+
+// rotation are the flags of the command.
+type rotation struct {
+	add, reseal bool
+	promote     string
+	asJSON      bool
+}
+
+func secretRotateCommand(o *options) *cobra.Command {
+	var r rotation
+	c := &cobra.Command{
+		Use:   "rotate",
+		Short: "Change the secret, and sign nobody out",
+		Long: `Rotate puts a fresh line first in the secret file and seals the signing keys under it. The lines behind it still verify
+and open, so that no session ends; it prints from when on the old line is of no use and may be removed. A running server
+takes it on within a second.
+
+With several servers, each with a copy of the file, no server may meet a line it does not know:
+  1. tokenjar secret rotate --add            puts a fresh line second, and prints its name
+  2. copy the file to all servers
+  3. tokenjar secret rotate --promote NAME   puts that line first and seals the keys under it
+  4. copy the file to all servers again
+A server that is forgotten in step 2 cannot open the keys after step 3.
+
+A secret that is not in a file, but in TOKENJAR_SECRET: put a fresh line before the present one yourself, restart the
+server with it, and run tokenjar secret rotate --reseal with the same environment.`,
+		Example: "  tokenjar secret rotate",
+		Args:    cobra.NoArgs,
+	}
+	c.Flags().BoolVar(&r.add, "add", false, "put a fresh line second, which changes nothing yet")
+	c.Flags().StringVar(&r.promote, "promote", "", "put the line of this `name` first; does nothing if it is")
+	c.Flags().BoolVar(&r.reseal, "reseal", false, "leave the lines as they are and seal the keys under the first one")
+	c.MarkFlagsMutuallyExclusive("add", "promote", "reseal")
+	jsonFlag(c, &r.asJSON)
+	c.RunE = fail(func(ctx context.Context, _ []string) error { return o.rotateSecret(ctx, r) })
+	return c
+}
+
+func (o *options) rotateSecret(ctx context.Context, r rotation) error {
+	return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing) error {
+		if cfg.SecretInEnvironment() && !r.reseal {
+			return withHint(errors.New("the secret is in the environment (TOKENJAR_SECRET), where no command can change it"),
+				"put a fresh line before the present one there, as openssl rand -base64 32 prints one, restart the server with it, "+
+					"and run tokenjar secret rotate --reseal")
+		}
+		if _, err := keys.Keys(ctx); err != nil { // the secret must be the right one before it gets another line
+			return err
+		}
+		if r.reseal {
+			return o.sealKeys(ctx, r, cfg, store, keys, "")
+		}
+		file, err := editSecret(cfg.SecretFile)
+		if err != nil {
+			return err
+		}
+		defer file.abandon()
+		name, changed := r.promote, true
+		switch {
+		case r.add:
+			name = file.insert(1)
+		case r.promote != "":
+			if changed, err = file.promote(r.promote); err != nil {
+				return err
+			}
+		default:
+			name = file.insert(0)
+		}
+		if changed {
+			if err := file.commit(); err != nil {
+				return err
+			}
+		}
+		if r.add {
+			return o.say(r.asJSON, map[string]string{"line": name, "file": cfg.SecretFile},
+				"added the line %s to %s: copy the file to all servers, then run tokenjar secret rotate --promote %s", name,
+				cfg.SecretFile, name)
+		}
+		secret, _, err := config.ReadSecret(cfg.SecretFile)
+		if err != nil {
+			return err
+		}
+		keys, err = tokenjar.OpenKeyRing(tokenjar.KeyRingConfig{Store: store, Secret: secret})
+		if err != nil {
+			return err
+		}
+		return o.sealKeys(ctx, r, cfg, store, keys, name)
+	})
+}
+
+// sealKeys seals the key ring under the first line and says when the others may go.
+func (o *options) sealKeys(ctx context.Context, r rotation, cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing, name string) error {
+	if _, err := keys.Reseal(ctx); err != nil {
+		return withHint(fmt.Errorf("seal the keys: %w", err),
+			"nobody is signed out: the line before still opens them; run tokenjar secret rotate --reseal")
+	}
+	// Tokens that another line has signed are alive until then at the latest.
+	until := time.Now().Add(cfg.Session.Absolute).Add(24 * time.Hour).UTC().Format(time.DateOnly)
+	result := map[string]string{"old_lines_until": until}
+	line := "the keys are sealed under the first line of the secret"
+	if name != "" {
+		result["line"], result["file"] = name, cfg.SecretFile
+		line = fmt.Sprintf("the line %s of %s signs and seals from now on", name, cfg.SecretFile)
+	}
+	err := o.say(r.asJSON, result, "%s; keep the lines behind it until %s, then remove them", line, until)
+	return errors.Join(err, audit(ctx, store, tokenjar.AuditEvent{Name: "secret.rotated"}))
+}
+
+// fileGone reports what is left of an interrupted change.
+func fileGone(path string, err error) error {
+	if errors.Is(err, os.ErrExist) {
+		return withHint(fmt.Errorf("%s is there: the secret is being changed, or a change was interrupted", path),
+			"if no other command is at it, remove that file and try again; the secret itself is whole")
+	}
+	return err
+}

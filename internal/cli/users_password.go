@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/store/sqlite"
+)
+
+func usersSetPasswordCommand(o *options) *cobra.Command {
+	var fromStdin, asJSON bool
+	c := &cobra.Command{
+		Use:   "set-password USER",
+		Short: "Give a user another password, and end all sessions",
+		Long: `Set-password gives a user another password without asking for the old one, and ends all sessions of the user. A
+running server takes it on within a second. A disabled user stays disabled.
+
+The password is asked for twice, or read from standard input with --password-stdin.`,
+		Example: "  tokenjar users set-password ada\n" +
+			"  pass show ada | tokenjar users set-password ada --password-stdin",
+		Args: oneUser,
+	}
+	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input: one line")
+	jsonFlag(c, &asJSON)
+	c.RunE = fail(func(ctx context.Context, args []string) error {
+		return o.withUser(ctx, args[0], func(cfg config.Loaded, store *sqlite.Store, u tokenjar.User) error {
+			chosen, err := o.readPassword(fromStdin)
+			if err != nil {
+				return err
+			}
+			hasher, err := password.New(password.Config{Slots: cfg.Password.HashSlots})
+			if err != nil {
+				return err
+			}
+			ended, err := tokenjar.ResetPassword(ctx, store, hasher, password.Policy{Min: cfg.Password.MinLength}, u, chosen)
+			if err != nil {
+				return err
+			}
+			err = o.say(asJSON, endedJSON(u, ended), "%s has a new password: %s ended", u.Username, count(len(ended), "session"))
+			events := append([]tokenjar.AuditEvent{{Name: "password.changed", UserID: u.ID}},
+				revoked(u.ID, ended, tokenjar.ReasonPasswordChanged)...)
+			return errors.Join(err, audit(ctx, store, events...))
+		})
+	})
+	return c
+}
