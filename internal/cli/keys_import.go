@@ -78,7 +78,16 @@ func readKey(path string, alg, configured token.Algorithm) (*token.Key, error) {
 	case len(text) > maxKeyFile:
 		return nil, fmt.Errorf("read key: %s is larger than 64 KiB, which no key is", path)
 	}
-	key, err := parseKey(text, alg, configured)
+	isJWK := bytes.HasPrefix(bytes.TrimSpace(text), []byte("{"))
+	if isJWK && alg != "" {
+		return nil, usagef("--algorithm is for PEM: a JWK says itself what it is for")
+	}
+	var key *token.Key
+	if isJWK {
+		key, err = token.ParseKey(text)
+	} else {
+		key, err = parsePEM(text, alg, configured)
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -91,13 +100,7 @@ func readKey(path string, alg, configured token.Algorithm) (*token.Key, error) {
 	return key, nil
 }
 
-func parseKey(text []byte, alg, configured token.Algorithm) (*token.Key, error) {
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-		if alg != "" {
-			return nil, usagef("--algorithm is for PEM: a JWK says itself what it is for")
-		}
-		return token.ParseKey(text)
-	}
+func parsePEM(text []byte, alg, configured token.Algorithm) (*token.Key, error) {
 	if alg != "" {
 		return token.ParsePEM("", alg, text)
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,38 +56,20 @@ server with it, and run tokenjar secret rotate --reseal with the same environmen
 }
 
 func (o *options) rotateSecret(ctx context.Context, r rotation) error {
-	return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing) error {
-		if cfg.SecretInEnvironment() && !r.reseal {
+	if r.reseal {
+		return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing) error {
+			return o.sealKeys(ctx, r, cfg, store, keys, "")
+		})
+	}
+	return o.withStore(ctx, func(cfg config.Loaded, store *sqlite.Store) error {
+		if cfg.SecretInEnvironment() {
 			return withHint(errors.New("the secret is in the environment (TOKENJAR_SECRET), where no command can change it"),
 				"put a fresh line before the present one there, as openssl rand -base64 32 prints one, restart the server with it, "+
 					"and run tokenjar secret rotate --reseal")
 		}
-		if _, err := keys.Keys(ctx); err != nil { // the secret must be the right one before it gets another line
-			return err
-		}
-		if r.reseal {
-			return o.sealKeys(ctx, r, cfg, store, keys, "")
-		}
-		file, err := editSecret(cfg.SecretFile)
+		name, err := o.changeSecret(ctx, r, cfg, store)
 		if err != nil {
 			return err
-		}
-		defer file.abandon()
-		name, changed := r.promote, true
-		switch {
-		case r.add:
-			name = file.insert(1)
-		case r.promote != "":
-			if changed, err = file.promote(r.promote); err != nil {
-				return err
-			}
-		default:
-			name = file.insert(0)
-		}
-		if changed {
-			if err := file.commit(); err != nil {
-				return err
-			}
 		}
 		if r.add {
 			return o.say(r.asJSON, map[string]string{"line": name, "file": cfg.SecretFile},
@@ -98,12 +80,43 @@ func (o *options) rotateSecret(ctx context.Context, r rotation) error {
 		if err != nil {
 			return err
 		}
-		keys, err = tokenjar.OpenKeyRing(tokenjar.KeyRingConfig{Store: store, Secret: secret})
+		keys, err := tokenjar.OpenKeyRing(tokenjar.KeyRingConfig{Store: store, Secret: secret})
 		if err != nil {
 			return err
 		}
 		return o.sealKeys(ctx, r, cfg, store, keys, name)
 	})
+}
+
+// changeSecret changes the file and returns the name of the line that was added or made the first one.
+func (o *options) changeSecret(ctx context.Context, r rotation, cfg config.Loaded, store *sqlite.Store) (name string, err error) {
+	file, err := editSecret(cfg.SecretFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", missingSecret(cfg)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer file.abandon()
+	keys, err := tokenjar.OpenKeyRing(tokenjar.KeyRingConfig{Store: store, Secret: file.secret})
+	if err != nil {
+		return "", err
+	}
+	if _, err := keys.Keys(ctx); err != nil { // the secret must be the right one before it gets another line
+		return "", err
+	}
+	switch {
+	case r.add:
+		name = file.insert(1)
+	case r.promote != "":
+		name = r.promote
+		if changed, err := file.promote(name); err != nil || !changed {
+			return name, err
+		}
+	default:
+		name = file.insert(0)
+	}
+	return name, file.commit()
 }
 
 // sealKeys seals the key ring under the first line and says when the others may go.
@@ -122,13 +135,4 @@ func (o *options) sealKeys(ctx context.Context, r rotation, cfg config.Loaded, s
 	}
 	err := o.say(r.asJSON, result, "%s; keep the lines behind it until %s, then remove them", line, until)
 	return errors.Join(err, audit(ctx, store, tokenjar.AuditEvent{Name: "secret.rotated"}))
-}
-
-// fileGone reports what is left of an interrupted change.
-func fileGone(path string, err error) error {
-	if errors.Is(err, os.ErrExist) {
-		return withHint(fmt.Errorf("%s is there: the secret is being changed, or a change was interrupted", path),
-			"if no other command is at it, remove that file and try again; the secret itself is whole")
-	}
-	return err
 }

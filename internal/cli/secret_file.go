@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
 )
 
 // A secretEdit changes a secret file so that it is the old one or the new one at any moment, also when the power fails:
@@ -22,6 +23,8 @@ type secretEdit struct {
 	info  fs.FileInfo
 	lines [][]byte
 	done  bool
+
+	secret tokenjar.Secret // as it was
 }
 
 // editSecret begins a change. The caller abandons it in the end, which does nothing after a commit.
@@ -38,15 +41,23 @@ func editSecret(path string) (_ *secretEdit, err error) {
 		return nil, fmt.Errorf("change secret: %s is no regular file, so only whoever fills it can change it", path)
 	}
 	temp := resolved + ".new"
-	if e.temp, err = os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
-		return nil, fileGone(temp, fmt.Errorf("change secret: %w", err))
+	e.temp, err = os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil, withHint(fmt.Errorf("%s is there: the secret is being changed, or a change was interrupted", temp),
+			"if no other command is at it, remove that file and try again; the secret itself is whole")
+	case err != nil:
+		return nil, fmt.Errorf("change secret: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			e.abandon()
 		}
 	}()
-	text, err := os.ReadFile(resolved) // only now: whoever held the lock before may have changed it
+	if e.secret, _, err = config.ReadSecret(resolved); err != nil { // only now: who held the lock may have changed it
+		return nil, err
+	}
+	text, err := os.ReadFile(resolved)
 	if err != nil {
 		return nil, fmt.Errorf("change secret: %w", err)
 	}
@@ -54,9 +65,6 @@ func editSecret(path string) (_ *secretEdit, err error) {
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			e.lines = append(e.lines, line)
 		}
-	}
-	if _, err := tokenjar.ParseSecret(text); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return e, nil
 }
@@ -91,6 +99,10 @@ func lineName(line []byte) string {
 // commit replaces the file.
 func (e *secretEdit) commit() error {
 	text := append(bytes.Join(e.lines, []byte("\n")), '\n')
+	if len(text) > config.MaxSecret {
+		return withHint(fmt.Errorf("change secret: %s would become larger than a secret may be", e.path),
+			"remove the lines behind the first that are of no use any more")
+	}
 	_, err := tokenjar.ParseSecret(text)
 	if err == nil {
 		_, err = e.temp.Write(text)

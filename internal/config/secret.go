@@ -10,7 +10,8 @@ import (
 	"github.com/tokenjar/tokenjar"
 )
 
-const maxSecret = 64 << 10 // bytes
+// MaxSecret is how large a secret file may be, in bytes.
+const MaxSecret = 64 << 10
 
 // Secret returns the secret: that of the environment if there is one, else that of the file. warning, when not empty,
 // is a sentence for the operator.
@@ -49,11 +50,11 @@ func ReadSecret(path string) (secret tokenjar.Secret, warning string, err error)
 			warning = fmt.Sprintf("the group of %s can read or change the secret: chmod 600 it, unless that is meant", path)
 		}
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	text, err := io.ReadAll(io.LimitReader(f, MaxSecret+1))
 	if err != nil {
 		return secret, "", fmt.Errorf("read secret: %w", err)
 	}
-	if len(text) > maxSecret {
+	if len(text) > MaxSecret {
 		return secret, "", errors.New("read secret: " + path + " is larger than 64 KiB, which no secret is")
 	}
 	if secret, err = tokenjar.ParseSecret(text); err != nil {
