@@ -83,13 +83,24 @@ func scriptAccess(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptRenewed asks with all cookies and wants new ones.
+// scriptRenewed asks with all cookies, or with the one named, and wants new ones.
 func scriptRenewed(ts *testscript.TestScript, neg bool, args []string) {
-	status, renewed, err := ask(ts.Getenv("URL"), visitor(ts, args[0]), "")
+	part := ""
+	if len(args) > 1 {
+		part = args[1]
+	}
+	status, renewed, err := ask(ts.Getenv("URL"), visitor(ts, args[0]), part)
 	ts.Check(err)
 	if (status == http.StatusOK && renewed) == neg {
 		ts.Fatalf("the session of %s: got %d, new cookies: %t", args[0], status, renewed)
 	}
+}
+
+// scriptLogged waits until the server has logged what a pattern matches.
+func scriptLogged(ts *testscript.TestScript, neg bool, args []string) {
+	found, _ := processes.Load(ts.Name())
+	pattern := regexp.MustCompile(args[0])
+	ts.Check(eventually(func() (bool, error) { return pattern.MatchString(found.(*process).stderr.String()), nil }))
 }
 
 // scriptCapture keeps what the first group of a pattern matches in the last output.

@@ -47,7 +47,8 @@ func get() {
 //	mode OCTAL FILE        check a file's permissions
 //	signin NAME            sign in at $URL with umbrella-kettle-92
 //	access NAME STATUS     ask with that access token alone: it gets the status, now or within a second
-//	renewed NAME           ask with all cookies: they are renewed on the way
+//	renewed NAME [refresh] ask with all cookies, or with that one alone: they are renewed on the way
+//	logged PATTERN         wait until the server has logged it
 //	capture VAR PATTERN    keep what the group of a pattern matches in the last output
 //	empty DIR              check that a folder holds nothing
 func TestScripts(t *testing.T) {
@@ -65,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"signin":  scriptSignin,
 			"access":  scriptAccess,
 			"renewed": scriptRenewed,
+			"logged":  scriptLogged,
 			"capture": scriptCapture,
 		},
 	})

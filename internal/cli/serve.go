@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/server"
 )
 
@@ -28,7 +30,8 @@ comes later wins. Without any, it serves this machine alone and keeps its secret
 
 It is ready when it has printed its address; GET /readyz then answers 200. At SIGTERM and SIGINT /readyz says 503 for a
 second, then the requests under way may finish, for at most 10 seconds; a second signal ends it at once. SIGHUP is
-ignored: to take on new settings, restart it. Logs go to standard error.`,
+ignored: to take on new settings, restart it. What tokenjar users, sessions, keys and secret change while it runs is taken
+on within a second. Logs go to standard error.`,
 		Example: "  tokenjar serve --listen 127.0.0.1:9000\n" +
 			"  tokenjar serve --listen :8080 --public-url https://app.example.com",
 		Args: cobra.NoArgs,
@@ -88,7 +91,7 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 
 	var address net.Addr
 	s, err := server.Open(ctx, cfg.Config, secret, store, server.Options{
-		Logger: log, Version: version().Version, Notice: notice,
+		Logger: log, Version: version().Version, Notice: notice, Secret: secretAgain(cfg),
 		Ready: func(url string) {
 			fmt.Fprintf(o.stdout, "tokenjar serves %s (listening on %s)\n", url, address)
 		},
@@ -98,6 +101,18 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 	}
 	address = s.Addr()
 	return s.Run(ctx)
+}
+
+// secretAgain returns what reads the secret file again while the server runs; nil when there is no file that could
+// change: what came from the environment or through a pipe comes once.
+func secretAgain(cfg config.Loaded) func() (tokenjar.Secret, error) {
+	if info, err := os.Stat(cfg.SecretFile); cfg.SecretInEnvironment() || err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	return func() (tokenjar.Secret, error) {
+		secret, _, err := config.ReadSecret(cfg.SecretFile)
+		return secret, err
+	}
 }
 
 // listenHint says what to do when an address cannot be listened on.
