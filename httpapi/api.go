@@ -23,19 +23,23 @@ type Config struct {
 	Path string
 	// Version is that of the program, for the OpenAPI document.
 	Version string
+	// NoDocs leaves out the page at /docs that shows the OpenAPI document to people.
+	NoDocs bool
 	// Ready says whether requests should be sent here. Default: whether the store answers.
 	Ready func(context.Context) error
 }
 
 // An API serves the contract. It is immutable after [New] and safe for concurrent use.
 type API struct {
-	guard   *middleware.Guard
-	service *tokenjar.Service
-	prefix  string
-	ready   func(context.Context) error
-	huma    huma.API
-	routes  routeTable
-	openapi []byte
+	guard      *middleware.Guard
+	service    *tokenjar.Service
+	prefix     string
+	docs       bool
+	ready      func(context.Context) error
+	huma       huma.API
+	routes     routeTable
+	operations []operation
+	openapi    []byte
 }
 
 // New builds the operations.
@@ -51,7 +55,7 @@ func New(cfg Config) (*API, error) {
 	}
 	a := &API{
 		guard: cfg.Guard, service: cfg.Guard.Service(), prefix: cfg.Path, ready: cfg.Ready,
-		routes: routeTable{},
+		docs: !cfg.NoDocs, routes: routeTable{},
 	}
 	if a.ready == nil {
 		a.ready = a.service.Ready

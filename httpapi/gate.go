@@ -29,7 +29,8 @@ import (
 //	open    a safe request that tells who is signed in and changes nothing: never renewed, never 401 for it
 //	member  a signed-in user, renewed on the way if need be
 //	signIn  login: the origin always; a stale cookie never hinders
-//	spend   refresh and sign-out: a token in the body, which no browser adds by itself, or a cookie, and then both CSRF
+//	issue   token: the origin always, and no cookie is looked at
+//	spend   refresh, sign-out and blacklist: a token in the body, which no browser adds by itself, or a cookie, and then both CSRF
 //	        rules, the origin's even without a cookie
 //	check   verify: the same, but a bearer alone is no ambient credential either
 
@@ -44,6 +45,7 @@ const (
 // A visit is what the gates have found out about a request, for its operation.
 type visit struct {
 	request   *http.Request
+	writer    http.ResponseWriter // the guard's, for who sets a grant's cookies
 	shown     middleware.Shown
 	bodyToken bool // the body brings the token; cookies are neither judged nor touched
 	cookies   []*http.Cookie
@@ -64,6 +66,7 @@ func add[I, O any](a *API, g gate, op operation, run func(context.Context, *I) (
 		}
 		return out, nil
 	})
+	a.operations = append(a.operations, op)
 	a.routes.wrap(op.Operation, func(next http.Handler) http.Handler { return g(op, next) })
 }
 
@@ -123,6 +126,30 @@ func (a *API) signIn(op operation, next http.Handler) http.Handler {
 			return
 		}
 		enter(w, r, &visit{shown: shown}, &body, next)
+	})
+}
+
+// issue refuses pages of other origins, and asks for nothing else.
+//
+// Nothing is set in the browser, so no page can sign its visitor in as somebody else by this, and no cookie counts, so
+// there is no session whose CSRF token could be wanted. But a page of another site could have its visitors' browsers try
+// passwords from their addresses, and one that CORS lets read would get the tokens: CORS lets read, the origin rule lets
+// write. Programs send neither Origin nor Sec-Fetch-Site and pass.
+func (a *API) issue(op operation, next http.Handler) http.Handler {
+	return private(func(w http.ResponseWriter, r *http.Request) {
+		err := a.guard.CheckOrigin(r)
+		if err == nil {
+			err = refuseQuery(r)
+		}
+		var body []byte
+		if err == nil {
+			body, _, err = op.readBody(w, r)
+		}
+		if err != nil {
+			problem.Write(w, r, err)
+			return
+		}
+		enter(w, r, &visit{}, &body, next)
 	})
 }
 
@@ -207,7 +234,7 @@ func private(h http.HandlerFunc) http.Handler {
 // enter passes a request on to its operation, with the visit in its context and the body as it was read.
 func enter(w http.ResponseWriter, r *http.Request, v *visit, body *[]byte, next http.Handler) {
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
-	v.request = r
+	v.request, v.writer = r, w
 	if body != nil {
 		data := *body
 		if len(data) == 0 {

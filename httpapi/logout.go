@@ -12,6 +12,7 @@ type logoutOutput struct {
 	SetCookie []string `header:"Set-Cookie" doc:"Deletions of all our cookies"`
 	Body      struct {
 		Detail string `json:"detail" example:"Successfully logged out."`
+		Ended  *int   `json:"ended,omitempty" doc:"With all=true: how many sessions were ended"`
 	}
 }
 
@@ -21,11 +22,8 @@ type logoutOutput struct {
 func (a *API) logout(ctx context.Context, in *logoutInput) (*logoutOutput, error) {
 	v := visitOf(ctx)
 	byCookie := a.service.SignedSessions(v.shown.Access, v.shown.Refresh)
-	live, err := a.service.LiveSessions(ctx, byCookie)
+	live, err := a.liveWithCSRF(ctx, v, byCookie)
 	if err != nil {
-		return nil, err
-	}
-	if err := a.checkAnyCSRF(v.request, live); err != nil {
 		return nil, err
 	}
 	ends := byCookie
@@ -35,18 +33,23 @@ func (a *API) logout(ctx context.Context, in *logoutInput) (*logoutOutput, error
 			return nil, err
 		}
 	}
+	out := &logoutOutput{SetCookie: headerValues(a.guard.ClearCookies())}
+	out.Body.Detail = "Successfully logged out."
+	if in.All {
+		// All of them before this one: should the store fail in between, this session is still there to try again.
+		ended := 0
+		for _, each := range live {
+			n, err := a.service.LogoutAll(ctx, each.UserID)
+			if err != nil {
+				return nil, err
+			}
+			ended += n
+		}
+		out.Body.Ended = &ended
+	}
 	// Also what is over already: a clock that steps back must not undo an end that was asked for.
 	if err := a.service.Logout(ctx, ends); err != nil {
 		return nil, err
 	}
-	if in.All {
-		for _, each := range live {
-			if _, err := a.service.LogoutAll(ctx, each.UserID); err != nil {
-				return nil, err
-			}
-		}
-	}
-	out := &logoutOutput{SetCookie: headerValues(a.guard.ClearCookies())}
-	out.Body.Detail = "Successfully logged out."
 	return out, nil
 }

@@ -66,15 +66,5 @@ func (a *API) readyz(ctx context.Context, _ *struct{}) (*healthOutput, error) {
 
 // serveDocument serves the OpenAPI document.
 func (a *API) serveDocument(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "public, max-age=300")
-	h.Set("ETag", entityTag(a.openapi))
-	if r.Header.Get("If-None-Match") == h.Get("ETag") {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	if r.Method != http.MethodHead {
-		w.Write(a.openapi)
-	}
+	serveFile(w, r, a.openapi, "application/json", "public, max-age=300")
 }

@@ -56,8 +56,25 @@ type updateUserInput struct {
 	}
 }
 
-// updateUser changes what users may change about themselves. Whose profile it is comes from the session alone.
+type replaceUserInput struct {
+	Body struct {
+		FirstName string `json:"first_name" maxLength:"150"`
+		LastName  string `json:"last_name" maxLength:"150"`
+	}
+}
+
+// updateUser changes what users may change about themselves: the members that are there.
 func (a *API) updateUser(ctx context.Context, in *updateUserInput) (*userOutput, error) {
+	return a.saveProfile(ctx, tokenjar.Profile{FirstName: in.Body.FirstName, LastName: in.Body.LastName})
+}
+
+// replaceUser changes all that users may change about themselves.
+func (a *API) replaceUser(ctx context.Context, in *replaceUserInput) (*userOutput, error) {
+	return a.saveProfile(ctx, tokenjar.Profile{FirstName: &in.Body.FirstName, LastName: &in.Body.LastName})
+}
+
+// saveProfile changes a profile. Whose it is comes from the session alone.
+func (a *API) saveProfile(ctx context.Context, p tokenjar.Profile) (*userOutput, error) {
 	id, err := member(ctx)
 	if err != nil {
 		return nil, err
@@ -65,9 +82,7 @@ func (a *API) updateUser(ctx context.Context, in *updateUserInput) (*userOutput,
 	if _, err := a.service.ActiveUser(ctx, id); err != nil {
 		return nil, err
 	}
-	u, err := a.service.UpdateProfile(ctx, id.UserID, tokenjar.Profile{
-		FirstName: in.Body.FirstName, LastName: in.Body.LastName,
-	})
+	u, err := a.service.UpdateProfile(ctx, id.UserID, p)
 	if err != nil {
 		return nil, err
 	}

@@ -116,6 +116,9 @@ var kinds = map[Code]kind{
 		"Something went wrong here. It has been logged under the request id."},
 }
 
+// Actions returns every action, sorted as declared, for documentation and tests.
+func Actions() []Action { return []Action{Refresh, Login, Retry, FixRequest, FixConfig} }
+
 // codeOf is the table from error to code. The first match counts.
 func codeOf(err error) Code {
 	for _, row := range []struct {
