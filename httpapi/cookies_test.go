@@ -171,6 +171,7 @@ func TestTooManyCookies(t *testing.T) {
 			{"GET", "/auth/user", ""}, {"PATCH", "/auth/user", "{}"}, {"GET", "/auth/session", ""}, {"GET", "/auth/csrf", ""},
 			{"POST", "/auth/login", `{"username":"ada","password":"x"}`}, {"POST", "/auth/logout", ""}, {"POST", "/auth/token/refresh", ""},
 			{"POST", "/auth/token/verify", ""}, {"DELETE", "/auth/sessions", ""},
+			{"POST", "/auth/token/blacklist", ""}, {"PUT", "/auth/user", `{"first_name":"x","last_name":"x"}`}, {"POST", "/auth/password/change", passwords("x", "y")},
 		} {
 			t.Run(name+", "+r.method+" "+r.path, func(t *testing.T) {
 				w.Refused(t, 431, "header_too_large", r.method, r.path, r.body, servertest.RawCookie(field))

@@ -104,7 +104,7 @@ func TestCredentialsInTheURL(t *testing.T) {
 	const canary = "canary-password-in-the-url"
 	w.Canary(canary)
 	for _, query := range []string{"?username=ada&password=" + canary, "?password=" + canary, "?a=1", "?all=true&password=" + canary, "?%70assword=" + canary, "?;", "?=", "?refresh=" + canary, "?token=" + canary} {
-		for _, path := range []string{"/auth/login", "/auth/token/refresh", "/auth/token/verify", "/auth/logout", "/auth/login/"} {
+		for _, path := range []string{"/auth/login", "/auth/token/refresh", "/auth/token/verify", "/auth/logout", "/auth/login/", "/auth/token", "/auth/token/blacklist"} {
 			t.Run("I-11: "+path+query, func(t *testing.T) {
 				a := w.Refused(t, 400, "validation_failed", "POST", path+query, "")
 				if strings.Contains(string(a.Body), canary) {

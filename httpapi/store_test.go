@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,8 @@ func TestStoreDown(t *testing.T) {
 		name, method, path, body string
 		as                       change
 	}
-	body := map[string]string{"login": credentials("ada", servertest.Password), "updateUser": `{"first_name":"x"}`, "renameSession": `{"name":"x"}`}
+	body := map[string]string{"login": credentials("ada", servertest.Password), "updateUser": `{"first_name":"x"}`, "renameSession": `{"name":"x"}`,
+		"token": credentials("ada", servertest.Password), "replaceUser": `{"first_name":"x","last_name":"y"}`, "changePassword": passwords(servertest.Password, "a sound one of my own")}
 	var down, up []request
 	for _, r := range routes(t, w) {
 		at := r.at(q.SessionID)
@@ -27,12 +29,17 @@ func TestStoreDown(t *testing.T) {
 		bearer := request{r.id + " with a bearer", r.method, at, body[r.id], servertest.Bearer(p.Access)}
 		anonymous := request{r.id + " without credentials", r.method, at, body[r.id], func(*http.Request) {}}
 		switch r.id {
-		case "jwks", "healthz":
+		case "jwks", "healthz", "openapi", "docs", "docsScript", "docsStyle":
 			up = append(up, both, anonymous)
 		case "readyz":
 			down = append(down, both, anonymous)
 		case "login":
 			down = append(down, both, refresh, bearer, anonymous, request{"login without signals", r.method, at, body[r.id], all(p.RefreshOnly, servertest.NoSignal)})
+		case "token":
+			down = append(down, both, bearer, anonymous)
+		case "blacklist":
+			down = append(down, both, refresh, request{"blacklist by body", r.method, at, fmt.Sprintf(`{"refresh":%q}`, p.Refresh), bearer.as})
+			up = append(up, request{"blacklist a token that does not verify", r.method, at, `{"refresh":"x"}`, both.as})
 		case "refresh":
 			down = append(down, both, refresh, request{"refresh by body", r.method, at, fmt.Sprintf(`{"refresh":%q}`, p.Refresh), bearer.as})
 		case "verify":
@@ -75,8 +82,8 @@ func TestStoreDown(t *testing.T) {
 	w.Store.SetDown(false)
 	t.Run("and it recovers, with the very same tokens", func(t *testing.T) {
 		for _, r := range down {
-			if strings.HasPrefix(r.name, "logout") || strings.HasPrefix(r.name, "endSession") || strings.HasPrefix(r.name, "endOther") || strings.HasPrefix(r.name, "login") {
-				continue
+			if id, _, _ := strings.Cut(r.name, " "); slices.Contains([]string{"logout", "blacklist", "endSession", "endOtherSessions", "login", "changePassword"}, id) {
+				continue // they end sessions
 			}
 			if a := w.Send(t, r.method, r.path, r.body, r.as); a.Status != 200 {
 				t.Errorf("%s: %d %s", r.name, a.Status, a.Body)

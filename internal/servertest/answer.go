@@ -65,8 +65,38 @@ func (w *World) Do(t testing.TB, client *http.Client, r *http.Request) Answer {
 	for _, c := range a.Cookies() {
 		w.Canary(c.Value)
 	}
+	w.Canary(a.tokens()...)
 	w.checkInvariants(t, r, a)
+	w.CheckContract(t, r.Method, sentPath(r), a)
 	return a
+}
+
+// sentPath is the path of a request as it goes over the wire.
+func sentPath(r *http.Request) string {
+	path, _, _ := strings.Cut(r.URL.RequestURI(), "?")
+	return path
+}
+
+// CheckContract fails the test unless the served OpenAPI document describes an answer.
+func (w *World) CheckContract(t testing.TB, method, path string, a Answer) {
+	t.Helper()
+	if c := w.Contract(t); c != nil {
+		if err := c.Check(method, path, a); err != nil {
+			t.Errorf("contract: %s %s: %d: %v: %.300s", method, path, a.Status, err, a.Body)
+		}
+	}
+}
+
+// tokens returns the tokens in a body, of the answers that have some.
+func (a Answer) tokens() []string {
+	var v struct {
+		Access  string `json:"access"`
+		Refresh string `json:"refresh"`
+	}
+	if json.Unmarshal(a.Body, &v) != nil {
+		return nil
+	}
+	return []string{v.Access, v.Refresh}
 }
 
 // checkInvariants holds for every answer, whatever was sent (attacks, section 0.3).

@@ -14,8 +14,10 @@ import (
 
 // A Raw is one TCP connection to the server. It writes bytes as they are and reads answers strictly.
 type Raw struct {
-	conn net.Conn
-	r    *bufio.Reader
+	conn  net.Conn
+	r     *bufio.Reader
+	world *World
+	t     testing.TB
 }
 
 // Raw connects to the server.
@@ -27,7 +29,7 @@ func (w *World) Raw(t testing.TB) *Raw {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	return &Raw{conn: conn, r: bufio.NewReader(conn)}
+	return &Raw{conn: conn, r: bufio.NewReader(conn), world: w, t: t}
 }
 
 // Write sends bytes. A server that has closed already is no fault of the test.
@@ -49,8 +51,19 @@ func (a RawAnswer) Field(name string) string {
 	return strings.Join(a.fields[strings.ToLower(name)], " | ")
 }
 
-// Read reads one answer to a request with that method. It returns io.EOF when the connection has ended before one.
-func (c *Raw) Read(method string) (a RawAnswer, err error) {
+// Read reads one answer to a request with that method. It returns io.EOF when the connection has ended before one. A
+// problem document must be one that the OpenAPI document describes somewhere: which request it answers, nobody knows here.
+func (c *Raw) Read(method string) (RawAnswer, error) {
+	a, err := c.read(method)
+	if code := a.Field("X-Tokenjar-Problem"); err == nil && code != "" && a.Body != "" {
+		if err := c.world.Contract(c.t).validate("/components/schemas/Problem", []byte(a.Body)); err != nil {
+			c.t.Errorf("contract: %d %s: %v", a.Status, a.Body, err)
+		}
+	}
+	return a, err
+}
+
+func (c *Raw) read(method string) (a RawAnswer, err error) {
 	line, err := c.line()
 	if err != nil {
 		return a, io.EOF // also a reset: what matters is that there is no answer

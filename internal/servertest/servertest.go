@@ -71,6 +71,9 @@ type World struct {
 	stopped  chan error
 	canaries []string
 	mu       sync.Mutex
+
+	contractOnce sync.Once
+	contract     *Contract
 }
 
 // Setup changes a world before it starts.

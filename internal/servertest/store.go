@@ -167,3 +167,10 @@ func (s *FaultyStore) RenameSession(ctx context.Context, userID, id, name string
 	}
 	return s.Store.RenameSession(ctx, userID, id, name)
 }
+
+func (s *FaultyStore) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]string, error) {
+	if err := s.fault(); err != nil {
+		return nil, err
+	}
+	return s.Store.SetPassword(ctx, p)
+}
