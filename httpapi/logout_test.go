@@ -93,12 +93,20 @@ func TestLogout(t *testing.T) {
 	})
 	t.Run("?all=true ends all sessions of the user and nobody else's", func(t *testing.T) {
 		p, q, eve := w.SignIn(t, servertest.Ada), w.SignIn(t, servertest.Ada), w.SignIn(t, servertest.Eve)
-		logout(t, "/auth/logout?all=false", w.SignIn(t, servertest.Ada).As)
+		if a := logout(t, "/auth/logout?all=false", w.SignIn(t, servertest.Ada).As); len(a.JSON(t)) != 1 {
+			t.Errorf("without all: %s", a.Body)
+		}
 		if !p.Live(t) || !q.Live(t) {
 			t.Error("?all=false ended them")
 		}
 		w.Refused(t, 403, "csrf_failed", "POST", "/auth/logout?all=true", "", p.As, noCSRF)
-		logout(t, "/auth/logout?all=true", p.As)
+		live, err := w.Store.UserSessions(t.Context(), p.UserID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := logout(t, "/auth/logout?all=true", p.As); a.JSON(t)["ended"] != float64(len(live)) || len(live) < 2 {
+			t.Errorf("of %d: %s", len(live), a.Body)
+		}
 		if p.Live(t) || q.Live(t) || !eve.Live(t) {
 			t.Errorf("live: %v %v %v", p.Live(t), q.Live(t), eve.Live(t))
 		}
@@ -107,7 +115,9 @@ func TestLogout(t *testing.T) {
 	t.Run("?all=true with a token of a session that is over ends nothing more", func(t *testing.T) {
 		p, q := w.SignIn(t, servertest.Ada), w.SignIn(t, servertest.Ada)
 		logout(t, "/auth/logout", p.As)
-		logout(t, "/auth/logout?all=true", p.As)
+		if a := logout(t, "/auth/logout?all=true", p.As); a.JSON(t)["ended"] != 0.0 {
+			t.Errorf("the count: %s", a.Body)
+		}
 		logout(t, "/auth/logout?all=true", servertest.Bearer(p.Access))
 		if !q.Live(t) {
 			t.Error("it did")

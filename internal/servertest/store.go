@@ -18,6 +18,23 @@ type FaultyStore struct {
 	panics bool
 	calls  int
 	hold   *Hold
+
+	beforePassword func(tokenjar.PasswordChange) error
+	afterPassword  func()
+}
+
+// BeforePassword makes every password change ask first whether it may be made; nil is everyday life.
+func (s *FaultyStore) BeforePassword(ask func(tokenjar.PasswordChange) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beforePassword = ask
+}
+
+// AfterPassword makes something happen right after the next password change has committed.
+func (s *FaultyStore) AfterPassword(happen func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.afterPassword = happen
 }
 
 // SetDown makes every call that a request needs fail, or work again.
@@ -172,5 +189,18 @@ func (s *FaultyStore) SetPassword(ctx context.Context, p tokenjar.PasswordChange
 	if err := s.fault(); err != nil {
 		return nil, err
 	}
-	return s.Store.SetPassword(ctx, p)
+	s.mu.Lock()
+	before, after := s.beforePassword, s.afterPassword
+	s.afterPassword = nil
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(p); err != nil {
+			return nil, err
+		}
+	}
+	ended, err := s.Store.SetPassword(ctx, p)
+	if err == nil && after != nil {
+		after()
+	}
+	return ended, err
 }
