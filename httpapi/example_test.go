@@ -60,7 +60,7 @@ func ExampleAPI_SecuritySchemes() {
 	document := orders.OpenAPI()
 	for _, name := range slices.Sorted(maps.Keys(document.Components.SecuritySchemes)) {
 		scheme := document.Components.SecuritySchemes[name]
-		fmt.Println(name+":", scheme.Type, scheme.In, scheme.Name, scheme.Scheme)
+		fmt.Printf("%s: %s %s\n", name, scheme.Type, scheme.In+scheme.Scheme)
 	}
 	needs, err := json.Marshal(document.Paths["/api/orders"].Post.Security)
 	if err != nil {
@@ -68,9 +68,9 @@ func ExampleAPI_SecuritySchemes() {
 	}
 	fmt.Println(string(needs))
 	// Output:
-	// accessCookie: apiKey cookie __Host-access_token
-	// bearer: http   bearer
-	// csrfToken: apiKey header X-CSRFToken
-	// refreshCookie: apiKey cookie __Host-refresh_token
+	// accessCookie: apiKey cookie
+	// bearer: http bearer
+	// csrfToken: apiKey header
+	// refreshCookie: apiKey cookie
 	// [{"accessCookie":[],"csrfToken":[]},{"csrfToken":[],"refreshCookie":[]},{"bearer":[]}]
 }

@@ -19,6 +19,12 @@ func serve(w *servertest.World, h http.Handler, method, path, body string, heade
 	return rec
 }
 
+// described fails the test unless the document describes an answer.
+func described(t *testing.T, w *servertest.World, method, path string, rec *httptest.ResponseRecorder) {
+	t.Helper()
+	w.CheckContract(t, method, path, servertest.Answer{Status: rec.Code, Header: rec.Header(), Body: rec.Body.Bytes()})
+}
+
 // FuzzLoginBody: a body of any bytes is a success or a refusal by the contract, never a fault of ours.
 func FuzzLoginBody(f *testing.F) {
 	for _, seed := range []string{
@@ -32,14 +38,17 @@ func FuzzLoginBody(f *testing.F) {
 	w := servertest.Start(f)
 	h := w.Server.Handler()
 	f.Fuzz(func(t *testing.T, body []byte, media string) {
-		rec := serve(w, h, "POST", "/auth/login", string(body), http.Header{"Content-Type": {media}})
-		switch rec.Code {
-		case 400, 401, 413, 415, 422:
-		default:
-			t.Errorf("%d for %q: %s", rec.Code, body, rec.Body)
-		}
-		if len(rec.Result().Cookies()) != 0 || rec.Header().Get("X-Tokenjar-Problem") == "" {
-			t.Errorf("%d: %v", rec.Code, rec.Header())
+		for _, path := range []string{"/auth/login", "/auth/token"} {
+			rec := serve(w, h, "POST", path, string(body), http.Header{"Content-Type": {media}})
+			switch rec.Code {
+			case 400, 401, 413, 415, 422, 429:
+			default:
+				t.Errorf("%s: %d for %q: %s", path, rec.Code, body, rec.Body)
+			}
+			if len(rec.Result().Cookies()) != 0 || rec.Header().Get("X-Tokenjar-Problem") == "" {
+				t.Errorf("%s: %d: %v", path, rec.Code, rec.Header())
+			}
+			described(t, w, "POST", path, rec)
 		}
 	})
 }
@@ -65,10 +74,12 @@ func FuzzCredentialHeaders(f *testing.F) {
 		}
 		before := w.Digest(t)
 		header := http.Header{"Authorization": {authorization}, "Cookie": {cookies}, "X-Csrftoken": {csrf}, "Origin": {w.Origin}}
-		for _, r := range []string{"GET /auth/user", "PATCH /auth/user", "GET /auth/csrf", "DELETE /auth/sessions", "POST /auth/token/refresh", "POST /auth/token/verify"} {
+		for _, r := range []string{"GET /auth/user", "PATCH /auth/user", "GET /auth/csrf", "DELETE /auth/sessions", "POST /auth/token/refresh", "POST /auth/token/verify", "POST /auth/password/change", "PUT /auth/user"} {
 			method, path, _ := strings.Cut(r, " ")
 			if rec := serve(w, h, method, path, "", header.Clone()); rec.Code/100 != 4 {
 				t.Errorf("%s: %d %s", r, rec.Code, rec.Body)
+			} else {
+				described(t, w, method, path, rec)
 			}
 		}
 		rec := serve(w, h, "GET", "/auth/session", "", header.Clone())
@@ -77,6 +88,9 @@ func FuzzCredentialHeaders(f *testing.F) {
 		}
 		if rec := serve(w, h, "POST", "/auth/logout", "", header.Clone()); rec.Code != 200 && rec.Code != 431 {
 			t.Errorf("logout: %d %s", rec.Code, rec.Body)
+		}
+		if rec := serve(w, h, "POST", "/auth/token/blacklist", "", header.Clone()); rec.Code != 200 && rec.Code != 401 && rec.Code != 431 {
+			t.Errorf("blacklist: %d %s", rec.Code, rec.Body)
 		}
 		if w.Digest(t) != before {
 			t.Error("something changed")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -95,7 +96,7 @@ func (a *API) passwordChanged(ctx context.Context, v *visit, id tokenjar.Identit
 	switch {
 	case spend.token != "":
 		grant, err := a.service.Refresh(ctx, tokenjar.RefreshRequest{
-			Token: spend.token, Renewal: true, Client: a.guard.Client(v.request),
+			Token: spend.token, Renewal: true, Passive: middleware.Passive(v.request), Client: a.guard.Client(v.request),
 		})
 		if err == nil {
 			access, refresh = grant.AccessExpires, grant.RefreshExpires

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tokenjar/tokenjar/internal/servertest"
 )
@@ -26,6 +27,30 @@ func TestOwnSessions(t *testing.T) {
 		if len(list()) != 2 || current != 1 {
 			t.Errorf("%d sessions, %d current", len(list()), current)
 		}
+	})
+	t.Run("the list shows device, address, when it was made and when last used", func(t *testing.T) {
+		b := w.Browser(t)
+		b.Do(t, "POST", "/auth/login", credentials(servertest.Eve, servertest.Password), servertest.Header("User-Agent", "Phone\u00a01.0"))
+		own := func() map[string]any {
+			t.Helper()
+			for _, s := range b.Do(t, "GET", "/auth/sessions", "").JSON(t)["sessions"].([]any) {
+				if s := s.(map[string]any); s["current"] == true {
+					return s
+				}
+			}
+			t.Fatal("no current session")
+			return nil
+		}
+		made := w.Clock.Now().Format(time.RFC3339)
+		if s := own(); s["user_agent"] != "Phone\u00a01.0" || s["ip"] != "127.0.0.1" || s["created_at"] != made || s["last_used_at"] != made {
+			t.Errorf("got %v", s)
+		}
+		w.Clock.Advance(time.Minute)
+		b.Do(t, "POST", "/auth/token/refresh", "", servertest.Header("User-Agent", "Phone 2.0"))
+		if s := own(); s["user_agent"] != "Phone 2.0" || s["created_at"] != made || s["last_used_at"] != w.Clock.Now().Format(time.RFC3339) {
+			t.Errorf("after a refresh: %v", s)
+		}
+		b.Do(t, "POST", "/auth/logout", "")
 	})
 	t.Run("a session gets a name", func(t *testing.T) {
 		for _, slash := range []string{"", "/"} {

@@ -189,7 +189,7 @@ function code(content) {
 }
 
 function describe(schema) {
-  const parts = [schema.description];
+  const parts = [schema.description && `${schema.description.replace(/\.$/, '')}.`];
   if (schema.enum) parts.push(`One of: ${schema.enum.join(', ')}.`);
   if (schema.maxLength) parts.push(`At most ${schema.maxLength} characters.`);
   return parts.filter(Boolean).join(' ');
