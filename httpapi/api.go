@@ -23,7 +23,8 @@ type Config struct {
 	Path string
 	// Version is that of the program, for the OpenAPI document.
 	Version string
-	// NoDocs leaves out the page at /docs that shows the OpenAPI document to people.
+	// NoDocs serves neither the OpenAPI document nor the page at /docs that shows it to people. [API.OpenAPI] has it all
+	// the same.
 	NoDocs bool
 	// Ready says whether requests should be sent here. Default: whether the store answers.
 	Ready func(context.Context) error

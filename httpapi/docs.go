@@ -28,7 +28,6 @@ func docsFile(name string) http.HandlerFunc {
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", docsPolicy)
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -39,6 +38,7 @@ func docsFile(name string) http.HandlerFunc {
 // serveFile answers GET and HEAD with a file, or with 304 where the client has it (RFC 9110, section 13.1.2).
 func serveFile(w http.ResponseWriter, r *http.Request, body []byte, contentType, cache string) {
 	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", cache)
 	h.Set("ETag", entityTag(body))
 	if r.Header.Get("If-None-Match") == h.Get("ETag") {

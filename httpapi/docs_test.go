@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/tokenjar/tokenjar/httpapi"
+	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/servertest"
 )
 
@@ -109,7 +110,7 @@ func TestDocumentationPageSwitchedOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{"/docs", "/docs/docs.js", "/docs/docs.css"} {
+		for _, path := range []string{"/docs", "/docs/docs.js", "/docs/docs.css", "/openapi.json"} {
 			rec := httptest.NewRecorder()
 			api.ServeHTTP(rec, httptest.NewRequest("GET", path, nil))
 			if got := rec.Code == 404; got != off || api.Owns(path) == off {
@@ -119,8 +120,16 @@ func TestDocumentationPageSwitchedOff(t *testing.T) {
 				t.Errorf("%s: without a server of ours around: %v", path, rec.Header())
 			}
 		}
-		if described := strings.Contains(string(api.OpenAPI()), "/docs"); described == off {
+		if described := strings.Contains(string(api.OpenAPI()), `"/docs"`); described == off {
 			t.Errorf("off is %v, described %v", off, described)
 		}
+	}
+}
+
+func TestDocumentationPageSwitchedOffByTheSetting(t *testing.T) {
+	t.Parallel()
+	w := servertest.Start(t, servertest.Setup{Config: func(c *config.Config) { c.Auth.Docs = false }})
+	for _, path := range []string{"/docs", "/docs/docs.js", "/docs/docs.css", "/openapi.json"} {
+		w.Refused(t, 404, "not_found", "GET", path, "")
 	}
 }

@@ -44,8 +44,8 @@ func (a *API) register() {
 	add(a, a.public, get("/.well-known/jwks.json", "jwks", "Public keys that verify access tokens"), a.jwks)
 	add(a, a.public, get("/healthz", "healthz", "Tell whether the process runs"), a.healthz)
 	add(a, a.public, get("/readyz", "readyz", "Tell whether requests should be sent here", refuses(asksStore)), a.readyz)
-	a.serve(get("/openapi.json", "openapi", "This document"), "application/json", a.serveDocument)
 	if a.docs {
+		a.serve(get("/openapi.json", "openapi", "This document"), "application/json", a.serveDocument)
 		a.serve(get("/docs", "docs", "This document for people"), "text/html", docsFile("index.html"))
 		a.serve(get("/docs/docs.js", "docsScript", "The script of that page"), "text/javascript", docsFile("docs.js"))
 		a.serve(get("/docs/docs.css", "docsStyle", "The style of that page"), "text/css", docsFile("docs.css"))

@@ -55,7 +55,7 @@ func (s *Server) guardConfig(cfg config.Config, cookies *cookie.Policy, opts Opt
 func (s *Server) apiConfig(cfg config.Config, opts Options) httpapi.Config {
 	return httpapi.Config{
 		Guard: s.guard, Path: cfg.Auth.Path, Version: opts.Version, Ready: s.ready,
-		// MERGE: NoDocs: !cfg.Auth.Docs,
+		NoDocs: !cfg.Auth.Docs,
 	}
 }
 
