@@ -54,7 +54,7 @@ func newCORS(cfg config.CORS) (*cors.Cors, error) {
 			return len(r.Header["Origin"]) == 1 && slices.Contains(origins, origin) && asksForOneMethod(r), nil
 		},
 		AllowedMethods: corsMethods, AllowedHeaders: slices.Concat(corsHeaders, cfg.AllowedHeaders), ExposedHeaders: exposed,
-		AllowCredentials: true, MaxAge: preflightAge,
+		AllowCredentials: true, MaxAge: preflightAge, OptionsPassthrough: true,
 	}), nil
 }
 
@@ -70,14 +70,22 @@ func asksForOneMethod(r *http.Request) bool {
 	return !isPreflight(r) || len(asked) == 1 && slices.Contains(corsMethods, asked[0])
 }
 
-// preflight answers a preflight. Here it ends: no credential is looked at and no store is asked.
-func (s *Server) preflight(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	if s.cors == nil {
+// preflight answers a preflight with 204. Here it ends: no credential is looked at and no store is asked.
+func (s *Server) preflight(w http.ResponseWriter, r *http.Request, path string) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		if s.api.Owns(path) && s.patterns.of(path) != s.patterns.other {
+			s.api.ServeHTTP(w, r) // which knows what is allowed there
+			return
+		}
+		w.Header().Set("Allow", methods)
+		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
+	}
+	if s.cors == nil {
+		answer(w, r)
 		return
 	}
-	s.cors.HandlerFunc(w, r)
+	s.cors.ServeHTTP(w, r, answer)
 }
 
 // share sets the headers that let a page of a listed origin read the answer, whatever its status will be. It answers

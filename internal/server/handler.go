@@ -54,7 +54,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	if room != siteRoom {
 		if isPreflight(r) {
-			s.preflight(w, r)
+			s.preflight(w, r, path)
 			return
 		}
 		s.share(w, r)
