@@ -243,6 +243,7 @@ func TestUnknownClientAddressesAreCountedAndToldOnce(t *testing.T) {
 		{"no proxy", nil, []string{"", ""}, 0},
 		{"a proxy that is not trusted", nil, forwarded, 2},
 		{"a proxy that is trusted", proxy, forwarded[:1], 0},
+		{"a trusted proxy that does not say for whom it asks", proxy, []string{"", "Forwarded: for=203.0.113.7"}, 2},
 		{"another is trusted", func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/8"} }, forwarded, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {

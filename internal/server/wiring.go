@@ -76,14 +76,15 @@ func loginLimits(cfg config.Limits, now func() time.Time) (tokenjar.LoginLimits,
 type unknownAddresses struct{ told atomic.Bool }
 
 // noteAddress counts a request whose client cannot be known, and warns of the first: all clients behind a proxy that is
-// not trusted look like one.
+// not trusted, or that does not say for whom it asks, look like one.
 func (s *Server) noteAddress(r *http.Request, clientIP string) {
 	if s.proxies.Known(r) {
 		return
 	}
 	s.metrics.AddressUnknown()
 	if s.unknown.told.CompareAndSwap(false, true) {
-		s.log.Warn("requests bear forwarded addresses that are not believed: if the sender is your proxy, list it in "+
-			"trusted_proxies, since limits by address hold for all of its clients together until then", "client_ip", clientIP)
+		s.log.Warn("the client address of a request cannot be known: if it came through your proxy, list that in "+
+			"trusted_proxies and have it send X-Forwarded-For; until then limits by address hold for all of its clients "+
+			"together", "client_ip", clientIP)
 	}
 }
