@@ -236,6 +236,18 @@ func TestAGracefulStopLetsARequestFinish(t *testing.T) {
 		t.Errorf("got %v: %s", err, answer)
 	}
 	<-stopped
+	store, err := sqlite.Open(t.Context(), n.database, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	events, err := store.AuditTrail(t.Context(), tokenjar.AuditFilter{Name: "login.succeeded"})
+	if err != nil || len(events) != 1 {
+		t.Fatalf("LG-10: the trail after the stop: %v %v", events, err)
+	}
+	if e := events[0]; e.UserID == "" || e.SessionID == "" || e.IP != "127.0.0.1" || e.RequestID == "" || e.At.Location() != time.UTC {
+		t.Errorf("LG-10: %+v", e)
+	}
 }
 
 // The README's transcript is what the server says: same status, same header fields, same cookies up to their values.
