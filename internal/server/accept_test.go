@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,4 +89,64 @@ func TestWithoutFileDescriptorsAcceptBacksOffAndRecovers(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// wire is a connection that knows whether it has been closed.
+type wire struct {
+	net.Conn
+	name   string
+	closed bool
+}
+
+func (w *wire) Close() error { w.closed = true; return nil }
+
+func TestWhichConnectionMakesRoom(t *testing.T) {
+	conns := newConnections(nil, 4, metrics.New("", time.Now), slog.New(slog.DiscardHandler))
+	open := map[string]*wire{}
+	does := func(name string, states ...http.ConnState) {
+		for _, s := range states {
+			conns.state(open[name], s)
+		}
+	}
+	arrives := func(name string, wantIn bool, wantOut ...string) {
+		t.Helper()
+		open[name] = &wire{name: name}
+		if in := conns.admit(open[name]); in != wantIn {
+			t.Errorf("%s is let in: %v", name, in)
+		}
+		var out []string
+		for _, w := range open {
+			if w.closed {
+				out = append(out, w.name)
+				conns.state(w, http.StateClosed) // as net/http will say, a moment later
+				delete(open, w.name)
+			}
+		}
+		if !slices.Equal(out, wantOut) {
+			t.Errorf("%s arrives: %q closed, want %q", name, out, wantOut)
+		}
+	}
+	const active, idle = http.StateActive, http.StateIdle
+	for _, name := range []string{"a", "b", "c", "d"} {
+		arrives(name, true)
+	}
+	does("b", active, idle)
+	does("a", active, idle)
+	does("b", active, idle) // again, so a has been idle for longer
+	does("c", active)
+	arrives("e", true, "a") // the longest idle
+	arrives("f", true, "b") // the next; d and e have sent nothing yet, c is being served
+	does("f", active)
+	arrives("g", true, "d") // nobody is idle: the oldest without a request
+	does("e", active)
+	does("g", active)
+	arrives("h", false) // everybody is being served
+	delete(open, "h")
+	does("c", http.StateHijacked) // counts no more
+	arrives("i", true)
+	does("e", http.StateClosed)
+	arrives("j", true)
+	if len(conns.open) != 4 || conns.idle.Len() != 0 || conns.fresh.Len() != 2 {
+		t.Errorf("%d open, %d idle, %d fresh", len(conns.open), conns.idle.Len(), conns.fresh.Len())
+	}
 }
