@@ -80,7 +80,7 @@ type Cookies struct {
 type Auth struct {
 	Path  string `key:"path" default:"/auth" doc:"Prefix of the API."`
 	Order string `key:"order" default:"cookie_first" enum:"cookie_first bearer_first" doc:"Which credential counts when a request brings a cookie and a bearer that both verify. With bearer_first a bearer that verifies wins, and the request needs no CSRF token."`
-	Docs  bool   `key:"docs" default:"true" doc:"Serve the documentation of the API at /docs."`
+	Docs  bool   `key:"docs" default:"true" doc:"Serve the documentation of the API at /docs, and its OpenAPI document at /openapi.json."`
 }
 
 // CSRF says which other origins may send unsafe requests.
