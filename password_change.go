@@ -35,10 +35,17 @@ func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) 
 	if err != nil {
 		return err
 	}
-	if err := s.allowAddress(ctx, from); err != nil {
-		return err
+	failed := AuditEvent{Name: "password.change_failed", UserID: user.ID, SessionID: in.Identity.SessionID,
+		IP: from.IP, UserAgent: from.UserAgent}
+	err = s.allowAddress(ctx, from)
+	if err == nil {
+		err = s.allowAccount(ctx, accountKey(user, Identifier{}))
 	}
-	if err := s.allowAccount(ctx, accountKey(user, Identifier{})); err != nil {
+	if limited, ok := errors.AsType[*RateLimitError](err); ok {
+		failed.Reason = "limit_" + limited.Limit
+		s.event(ctx, failed)
+	}
+	if err != nil {
 		return err
 	}
 	if err := checkNewPassword(s.cfg.PasswordPolicy, "new_password", in.New, user); err != nil {
@@ -49,8 +56,8 @@ func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) 
 	case err != nil && !errors.Is(err, password.ErrMalformed):
 		return err
 	case err != nil || !result.OK:
-		s.event(ctx, AuditEvent{Name: "password.change_failed", Reason: "wrong_password", UserID: user.ID,
-			SessionID: in.Identity.SessionID, IP: from.IP, UserAgent: from.UserAgent})
+		failed.Reason = "wrong_password"
+		s.event(ctx, failed)
 		return ErrInvalidCredentials
 	}
 	phc, err := s.passwords.Hash(ctx, string(in.New))

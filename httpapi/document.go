@@ -154,7 +154,10 @@ func (op operation) complete(described *huma.Operation) {
 			c := response.Headers["Set-Cookie"]
 			if c == nil {
 				c = &huma.Header{Description: "New cookies, when the session was renewed on the way", Schema: &huma.Schema{Type: huma.TypeString}}
-				if !op.renews {
+				switch {
+				case op.renews && ever && status < 300:
+					c.Description = "New cookies, unless the request came with a bearer"
+				case !op.renews:
 					c.Description = "Deletions of our cookies, when they are dead for good"
 				}
 			}
