@@ -24,8 +24,7 @@ type PasswordChangeRequest struct {
 // [ErrSessionEnded] and [ErrStoreUnavailable].
 func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) error {
 	from := in.Client.clean()
-	admin, ok := s.users.(UserAdmin)
-	if !ok {
+	if !s.ChangesPasswords() {
 		return errors.New("change password: the users live outside the store")
 	}
 	if in.Old == "" {
@@ -34,6 +33,9 @@ func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) 
 	_, user, err := s.liveSession(ctx, in.Identity.SessionID, in.Identity.UserID)
 	if err != nil {
 		return err
+	}
+	if err := checkNewPassword(s.cfg.PasswordPolicy, "new_password", in.New, user); err != nil {
+		return err // no try: the old password has not been looked at
 	}
 	failed := AuditEvent{Name: "password.change_failed", UserID: user.ID, SessionID: in.Identity.SessionID,
 		IP: from.IP, UserAgent: from.UserAgent}
@@ -46,9 +48,6 @@ func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) 
 		s.event(ctx, failed)
 	}
 	if err != nil {
-		return err
-	}
-	if err := checkNewPassword(s.cfg.PasswordPolicy, "new_password", in.New, user); err != nil {
 		return err
 	}
 	result, err := s.passwords.Verify(ctx, string(user.PasswordHash), string(in.Old))
@@ -64,7 +63,7 @@ func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) 
 	if err != nil {
 		return fmt.Errorf("hash password: %w", err)
 	}
-	ended, err := admin.SetPassword(ctx, PasswordChange{
+	ended, err := s.users.(UserAdmin).SetPassword(ctx, PasswordChange{
 		UserID: user.ID, OldHash: user.PasswordHash, NewHash: PasswordHash(phc), Keep: in.Identity.SessionID,
 	})
 	if err != nil {
@@ -91,6 +90,13 @@ func ResetPassword(ctx context.Context, admin UserAdmin, hasher *password.Hasher
 		return nil, fmt.Errorf("set password: %w", err)
 	}
 	return ended, nil
+}
+
+// ChangesPasswords reports whether [Service.ChangePassword] can work: the users live in the store, which then replaces
+// a password and ends sessions in one transaction. A program with a user table of its own changes passwords itself.
+func (s *Service) ChangesPasswords() bool {
+	_, ok := s.users.(UserAdmin)
+	return ok && !s.ownUsers
 }
 
 // checkNewPassword says by the policy why a user may not have a password.

@@ -31,7 +31,7 @@ func (a *API) register() {
 	add(a, a.member, put(at+"/user", "replaceUser", "Change all of the signed-in user's profile", body, ofMember, refuses(usual(problem.NotFound))), a.replaceUser)
 	add(a, a.member, patch(at+"/user", "updateUser", "Change some of the signed-in user's profile", optionalBody, ofMember, refuses(usual(problem.NotFound))), a.updateUser)
 	if a.service.ChangesPasswords() {
-		add(a, a.member, post(at+"/password/change", "changePassword", "Change the password; all other sessions end", body, ofMember, refuses([]refusal{wrongPast}, usual(problem.Conflict), wait)), a.changePassword)
+		add(a, a.member, post(at+"/password/change", "changePassword", "Change the password; all other sessions end", body, ofMember, refuses([]refusal{wrongPast}, usual(problem.Conflict), wait), maySet(200)), a.changePassword)
 	}
 
 	a.tag("sessions", "Where the user is signed in")
