@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -46,9 +47,10 @@ func main() {
 	mux.Handle("/api/note", guard.Required(http.HandlerFunc(note))) // yours: only signed-in users get here
 	mux.Handle("/", http.FileServerFS(must(fs.Sub(web, "web"))))
 
+	listener := must(net.Listen("tcp", addr))
 	log.Println("open", url)
-	server := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	log.Fatal(server.ListenAndServe())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	log.Fatal(server.Serve(listener))
 }
 
 // notes are kept by user id. A program of your own has a table here.
