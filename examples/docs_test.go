@@ -124,7 +124,7 @@ func (s *shell) start(t *testing.T, script, ready string) *output {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
-	t.Cleanup(func() {
+	out.stop = sync.OnceFunc(func() {
 		syscall.Kill(-c.Process.Pid, syscall.SIGTERM)
 		select {
 		case <-ended:
@@ -132,6 +132,7 @@ func (s *shell) start(t *testing.T, script, ready string) *output {
 			syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
 		}
 	})
+	t.Cleanup(out.stop)
 	select {
 	case <-out.found:
 	case err := <-ended:
@@ -147,6 +148,7 @@ func (s *shell) start(t *testing.T, script, ready string) *output {
 type output struct {
 	ready *regexp.Regexp
 	found chan struct{}
+	stop  func() // ends the program and waits for it
 
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -211,9 +213,12 @@ func TestMain(m *testing.M) {
 
 var built bool
 
-// cli returns the folder with the binary, for PATH.
+// cli returns the folder with the binary, for PATH. TOKENJAR_BIN may name one.
 func cli(t *testing.T) string {
 	t.Helper()
+	if bin := os.Getenv("TOKENJAR_BIN"); bin != "" {
+		return filepath.Dir(bin)
+	}
 	built = true
 	dir, err := buildCLI()
 	if err != nil {
