@@ -383,6 +383,13 @@ func TestARevocationHoldsFromTheNextRequestOn(t *testing.T) {
 			w.Prune()
 		}
 	}
+	for _, g := range grants {
+		_, err := w.Authenticate(g.AccessToken)
+		wantErr(t, err, tokenjar.ErrTokenRevoked)
+		if _, ok := w.Recognize(g.AccessToken, ""); ok {
+			t.Fatal("recognized")
+		}
+	}
 	close(done)
 	wg.Wait()
 	if n := w.Stats().Revocations; n != sessions {

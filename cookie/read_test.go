@@ -243,7 +243,7 @@ func FuzzReadPlain(f *testing.F) {
 	for _, line := range []string{
 		"", ";", "access_token=a.b-c_d", "access_token=a; refresh_token=b; csrftoken=c; theme=dark", "access_token=a; access_token=a", "access_token=a;access_token=b",
 		"access_token =a", " access_token=a", "\taccess_token=a", "access_token", "access_token=", "access_token=\"a\"; refresh_token=b", "ACCESS_TOKEN=a", "access_token=a; refresh_token=",
-		"access_token=a; csrftoken=1; csrftoken=2", "x=\"access_token=a\"; access_token=b", "access_token=a; access_token =b", "refresh_token=b", "access_token=a\x00", "access_token==", "=access_token=a",
+		"access_token=a; csrftoken=1; csrftoken=2", "x=\"access_token=a\"; access_token=b", "access_token=a; access_token =b", "refresh_token=b", "access_token=a\x00", "access_token=a; csrftoken=1; csrftoken=2; csrftoken=3; csrftoken=4; csrftoken=5; csrftoken=6; csrftoken=7; csrftoken=8; csrftoken=9", "access_token==", "=access_token=a",
 		strings.Repeat("a=b;", cookie.MaxPairs-1) + "access_token=a", strings.Repeat("a=b;", cookie.MaxPairs) + "access_token=a", "access_token=" + strings.Repeat("a", cookie.MaxSize),
 	} {
 		f.Add(line)
