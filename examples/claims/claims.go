@@ -22,7 +22,7 @@ func Claims(_ context.Context, u tokenjar.User) (map[string]any, error) {
 func RequireRole(role string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := tokenjar.IdentityFromContext(r.Context())
-		roles, _ := id.Claims["roles"].([]any) // as JSON has them
+		roles, _ := id.Claims()["roles"].([]any) // as JSON has them
 		if !slices.Contains(roles, any(role)) {
 			http.Error(w, "this needs the role "+role, http.StatusForbidden)
 			return
