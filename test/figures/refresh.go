@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// refresh measures refreshes over HTTP, each client with a session of its own, against what SQLite does when every one
+// of as many goroutines commits one UPDATE of one row: the bare commit.
+func (r *run) refresh() error {
+	dir, err := r.prepare(64, 0)
+	if err != nil {
+		return err
+	}
+	server, err := start(dir, r.tokenjar, "serve")
+	if err != nil {
+		return err
+	}
+	defer server.kill()
+	commits, err := newCommits(filepath.Join(dir, "bare.db"), 64)
+	if err != nil {
+		return err
+	}
+	defer commits.db.Close()
+	list := clients(server, 64)
+	defer closeAll(list)
+	for i, c := range list {
+		if a, err := c.login(username(i)); err != nil || a.status != http.StatusOK {
+			return fmt.Errorf("login: %d %s %w", a.status, a.body, err)
+		}
+	}
+	r.table("Refresh over HTTP, by cookie, on SQLite with `synchronous=FULL`",
+		"clients", "refreshes/s, each committed", "bare commits/s", "ratio", "p50 ms", "p99 ms", "server's CPU, µs each")
+	for _, n := range []int{1, 8, 64} {
+		if err := r.refreshRow(server, list[:n], commits); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) refreshRow(server *server, list []*client, commits *commits) error {
+	var ours, bare, p50, p99, cpu []float64
+	for range r.rounds {
+		var (
+			mu    sync.Mutex
+			times []time.Duration
+		)
+		before, err := server.cpu()
+		if err != nil {
+			return err
+		}
+		refreshes, err := rate(len(list), r.window/2, func(i int) error {
+			a, err := list[i].want(http.MethodPost, "/auth/token/refresh", "")
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, a.took)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		after, err := server.cpu()
+		if err != nil {
+			return err
+		}
+		alone, err := rate(len(list), r.window/2, commits.one)
+		if err != nil {
+			return err
+		}
+		ours, bare = append(ours, refreshes), append(bare, alone)
+		cpu = append(cpu, float64((after-before).Microseconds())/float64(len(times)))
+		p50, p99 = append(p50, milliseconds(percentile(times, 0.5))), append(p99, milliseconds(percentile(times, 0.99)))
+	}
+	r.row(fmt.Sprint(len(list)), spreadOf(ours).String(), spreadOf(bare).String(), spreadOf(ratios(ours, bare)).String(),
+		spreadOf(p50).String(), spreadOf(p99).String(), spreadOf(cpu).String())
+	return nil
+}
+
+// commits is a SQLite file as our store opens one, with nothing of ours around it.
+type commits struct{ db *sql.DB }
+
+func newCommits(path string, rows int) (*commits, error) {
+	q := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)"}}
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // SQLite has one writer; two would wait by polling
+	if _, err := db.Exec(`CREATE TABLE sessions (id INTEGER PRIMARY KEY, gen INTEGER NOT NULL)`); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	for i := range rows {
+		if _, err := db.Exec(`INSERT INTO sessions VALUES (?, 0)`, i); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
+	return &commits{db}, nil
+}
+
+// one is a transaction of its own.
+func (c *commits) one(worker int) error {
+	_, err := c.db.ExecContext(context.Background(), `UPDATE sessions SET gen = gen + 1 WHERE id = ?`, worker)
+	return err
+}
+
+// store has the store's own benchmark run and gathers what it reports.
+func (r *run) store() error {
+	bench := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkRotate$", "-benchtime", "5x",
+		"-count", fmt.Sprint(r.rounds), "./store/sqlite")
+	bench.Dir, bench.Stderr = r.module, os.Stderr
+	out, err := bench.Output()
+	if err != nil {
+		return fmt.Errorf("benchmark: %w\n%s", err, out)
+	}
+	found := benchmarkMetrics(out)
+	r.table("Refresh rotations in the store", "clients", "ratio", "rotations/s", "ratio with 1 ms flush", "rotations/s")
+	for _, n := range []int{1, 8, 64} {
+		cells := []string{fmt.Sprint(n)}
+		for _, flush := range []string{"0s", "1ms"} {
+			m := found[fmt.Sprintf("BenchmarkRotate/flush=%s/clients=%d", flush, n)]
+			if len(m["ratio"]) == 0 {
+				return fmt.Errorf("the benchmark reports no ratio for %d clients:\n%s", n, out)
+			}
+			cells = append(cells, spreadOf(m["ratio"]).String(), number(spreadOf(m["rotations/s"]).median))
+		}
+		r.row(cells...)
+	}
+	return nil
+}
+
+// benchmarkMetrics reads the lines of go test -bench: for each name, without the number of processors at its end, the
+// values of each unit.
+func benchmarkMetrics(out []byte) map[string]map[string][]float64 {
+	found := make(map[string]map[string][]float64)
+	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		name := fields[0]
+		if dash := strings.LastIndexByte(name, '-'); dash > 0 {
+			name = name[:dash]
+		}
+		if found[name] == nil {
+			found[name] = make(map[string][]float64)
+		}
+		for pair := range slices.Chunk(fields[2:], 2) {
+			if value, err := strconv.ParseFloat(pair[0], 64); err == nil && len(pair) == 2 {
+				found[name][pair[1]] = append(found[name][pair[1]], value)
+			}
+		}
+	}
+	return found
+}
