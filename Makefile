@@ -57,6 +57,10 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 bench: ## the benchmarks, each against the bare thing in the same run
 	go test -run '^$$' -bench . -benchmem -count 3 ./...
 
+.PHONY: figures
+figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite for the test suite's
+	go run ./test/figures $(PARTS)
+
 .PHONY: crash
 crash: ## kill -9 in mid-storm, many rounds (TOKENJAR_CRASH_ROUNDS, default 200)
 	TOKENJAR_CRASH_ROUNDS=$${TOKENJAR_CRASH_ROUNDS:-200} go test -run 'Kill|Crash' -timeout 60m -v ./store/sqlite

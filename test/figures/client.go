@@ -115,8 +115,17 @@ func (c *client) want(method, path, body string) (answer, error) {
 	return a, err
 }
 
-// login signs a user in as a browser without cookies.
+// login signs a user in as a browser without cookies, if the server lets it.
 func (c *client) login(user string) (answer, error) {
 	clear(c.cookies)
 	return c.do(http.MethodPost, "/auth/login", fmt.Sprintf(`{"username":%q,"password":%q}`, user, userPassword))
+}
+
+// mustLogin is login where nothing should be in its way.
+func (c *client) mustLogin(user string) error {
+	a, err := c.login(user)
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("login: %d %s", a.status, a.body)
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,12 +13,9 @@ import (
 	"github.com/tokenjar/tokenjar/test/figures/bare"
 )
 
-// Requests that come in while others sign in: of so many browsers, each after a random pause, so that a moment in which
+// Requests that come in while others sign in: of several browsers, each after a random pause, so that a moment in which
 // nothing is answered meets as many of them as it would in earnest.
-const (
-	others     = 8
-	othersRest = 8 * time.Millisecond // mean pause of each
-)
+const othersRest = 8 * time.Millisecond // mean pause of each
 
 // pause is how long a browser that was refused waits.
 const pause = 20 * time.Millisecond
@@ -52,9 +50,11 @@ func (r *run) login() error {
 	return nil
 }
 
+func (l *loginRun) nextUser() string { return username(int(l.turn.Add(1)) % l.users) }
+
 // signIn signs the next user in, or reports how it was refused.
 func (l *loginRun) signIn(c *client) (answer, error) {
-	a, err := c.login(username(int(l.turn.Add(1)) % l.users))
+	a, err := c.login(l.nextUser())
 	if err != nil {
 		return a, err
 	}
@@ -128,30 +128,44 @@ func (l *loginRun) barePeak(slots int) (float64, error) {
 	return server.peak()
 }
 
-// share measures sign-ins a second at saturation against hashes a second in as many goroutines as there are slots.
+// share measures sign-ins a second at saturation against hashes a second in as many goroutines as there are slots, and
+// the time on a core that one of each takes.
 func (l *loginRun) share() error {
-	list := clients(l.server, l.slots+others)
+	list := clients(l.server, l.slots+l.others)
 	defer closeAll(list)
-	var ours, raw []float64
-	for range l.rounds {
-		hashes, err := rate(l.slots, l.window, func(int) error { bare.Hash(); return nil })
+	type side struct{ rates, cpu []float64 }
+	measure := func(s *side, pid, workers int, work func(int) error) error {
+		var times atomic.Int64
+		before, err := cpuOf(pid)
 		if err != nil {
 			return err
 		}
-		logins, err := rate(len(list), l.window, func(i int) error {
-			a, err := l.signIn(list[i])
-			if err == nil && a.status != http.StatusOK {
-				err = fmt.Errorf("login: %d %s", a.status, a.body)
-			}
+		perSecond, err := rate(workers, l.window, func(i int) error { times.Add(1); return work(i) })
+		if err != nil {
 			return err
+		}
+		after, err := cpuOf(pid)
+		s.rates = append(s.rates, perSecond)
+		s.cpu = append(s.cpu, milliseconds(after-before)/float64(times.Load()))
+		return err
+	}
+	var ours, raw side
+	for range l.rounds {
+		if err := measure(&raw, os.Getpid(), l.slots, func(int) error { bare.Hash(); return nil }); err != nil {
+			return err
+		}
+		err := measure(&ours, l.server.cmd.Process.Pid, len(list), func(i int) error {
+			l.done.Add(1)
+			return list[i].mustLogin(l.nextUser())
 		})
 		if err != nil {
 			return err
 		}
-		ours, raw = append(ours, logins), append(raw, hashes)
 	}
-	l.row(fmt.Sprintf("sign-ins a second at saturation, slots: %d", l.slots), spreadOf(ours).String(),
-		spreadOf(raw).String()+" Argon2id", spreadOf(ratios(ours, raw)).String(), "≥ 0.95")
+	l.row(fmt.Sprintf("sign-ins a second at saturation, slots: %d", l.slots), spreadOf(ours.rates).String(),
+		spreadOf(raw.rates).String()+" Argon2id", spreadOf(ratios(ours.rates, raw.rates)).String(), "≥ 0.95")
+	l.row("time on a core for each", spreadOf(ours.cpu).String()+" ms", spreadOf(raw.cpu).String()+" ms",
+		spreadOf(ratios(ours.cpu, raw.cpu)).String(), "–")
 	return nil
 }
 
@@ -166,15 +180,15 @@ func (l *loginRun) bystanders() error {
 		return err
 	}
 	defer plain.kill()
-	list := clients(l.server, others)
+	list := clients(l.server, l.others)
 	defer closeAll(list)
 	for _, c := range list {
-		if _, err := l.signIn(c); err != nil {
+		if err := c.mustLogin(l.nextUser()); err != nil {
 			return err
 		}
 	}
-	signing, hashing := clients(l.server, l.slots+others), clients(plain, l.slots+others)
-	plainList := clients(plain, others)
+	signing, hashing := clients(l.server, l.slots+l.others), clients(plain, l.slots+l.others)
+	plainList := clients(plain, l.others)
 	defer closeAll(slices.Concat(signing, hashing, plainList))
 	signIns := func() error {
 		_, err := l.sustain(signing, l.window)
@@ -268,7 +282,7 @@ func (l *loginRun) refusals() error {
 
 // afterwards measures what many sessions leave in memory, and with them the peak of the whole run.
 func (l *loginRun) afterwards() error {
-	list := clients(l.server, l.slots+others)
+	list := clients(l.server, l.slots+l.others)
 	defer closeAll(list)
 	for int(l.done.Load()) < l.sessions {
 		if _, err := l.sustain(list, l.window); err != nil {

@@ -39,13 +39,15 @@ type size struct {
 	sessions int           // in the database of a start, or opened before memory is read
 	starts   int           // of a process
 	settle   time.Duration // before memory counts as idle
+	others   int           // browsers that do something beside the one that is measured
 	waiting  int           // sign-ins that wait for a slot: as many as the queue has places
 	beyond   int           // sign-ins beyond them, which are refused
+	clients  []int         // who refresh at once
 }
 
 var usual = size{
-	rounds: 7, window: time.Second, users: 1000, sessions: 1000, starts: 21, settle: 10 * time.Second,
-	waiting: 64, beyond: 32,
+	rounds: 5, window: time.Second, users: 1000, sessions: 1000, starts: 21, settle: 10 * time.Second,
+	others: 8, waiting: 64, beyond: 32, clients: []int{1, 8, 64},
 }
 
 // parts are what can be measured.

@@ -25,13 +25,6 @@ func (r *run) starting() error {
 	if err != nil {
 		return err
 	}
-	first, err := start(existing, r.tokenjar, "serve") // makes the key ring
-	if err != nil {
-		return err
-	}
-	if err := first.stop(); err != nil {
-		return err
-	}
 	var fresh, known, plain []float64
 	for range r.starts {
 		for _, each := range []struct {

@@ -24,7 +24,8 @@ import (
 // refresh measures refreshes over HTTP, each client with a session of its own, against what SQLite does when every one
 // of as many goroutines commits one UPDATE of one row: the bare commit.
 func (r *run) refresh() error {
-	dir, err := r.prepare(64, 0)
+	most := slices.Max(r.clients)
+	dir, err := r.prepare(most, 0)
 	if err != nil {
 		return err
 	}
@@ -33,21 +34,21 @@ func (r *run) refresh() error {
 		return err
 	}
 	defer server.kill()
-	commits, err := newCommits(filepath.Join(dir, "bare.db"), 64)
+	commits, err := newCommits(filepath.Join(dir, "bare.db"), most)
 	if err != nil {
 		return err
 	}
 	defer commits.db.Close()
-	list := clients(server, 64)
+	list := clients(server, most)
 	defer closeAll(list)
 	for i, c := range list {
-		if a, err := c.login(username(i)); err != nil || a.status != http.StatusOK {
-			return fmt.Errorf("login: %d %s %w", a.status, a.body, err)
+		if err := c.mustLogin(username(i)); err != nil {
+			return err
 		}
 	}
 	r.table("Refresh over HTTP, by cookie, on SQLite with `synchronous=FULL`",
 		"clients", "refreshes/s, each committed", "bare commits/s", "ratio", "p50 ms", "p99 ms", "server's CPU, µs each")
-	for _, n := range []int{1, 8, 64} {
+	for _, n := range r.clients {
 		if err := r.refreshRow(server, list[:n], commits); err != nil {
 			return err
 		}
@@ -122,7 +123,7 @@ func (c *commits) one(worker int) error {
 
 // store has the store's own benchmark run and gathers what it reports.
 func (r *run) store() error {
-	bench := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkRotate$", "-benchtime", "5x",
+	bench := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkRotate$", "-benchtime", "3x",
 		"-count", fmt.Sprint(r.rounds), "./store/sqlite")
 	bench.Dir, bench.Stderr = r.module, os.Stderr
 	out, err := bench.Output()
@@ -131,7 +132,7 @@ func (r *run) store() error {
 	}
 	found := benchmarkMetrics(out)
 	r.table("Refresh rotations in the store", "clients", "ratio", "rotations/s", "ratio with 1 ms flush", "rotations/s")
-	for _, n := range []int{1, 8, 64} {
+	for _, n := range []int{1, 8, 64} { // of the benchmark
 		cells := []string{fmt.Sprint(n)}
 		for _, flush := range []string{"0s", "1ms"} {
 			m := found[fmt.Sprintf("BenchmarkRotate/flush=%s/clients=%d", flush, n)]

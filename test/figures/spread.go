@@ -62,15 +62,19 @@ func ratios(of, by []float64) []float64 {
 // hammer has n workers do something again and again until the window is over, and waits until the last of them is done.
 // It returns the first error.
 func hammer(n int, window time.Duration, work func(worker int) error) error {
+	deadline := time.Now().Add(window)
+	return hammerWhile(n, func() bool { return time.Now().Before(deadline) }, work)
+}
+
+func hammerWhile(n int, more func() bool, work func(worker int) error) error {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
 		first error
 	)
-	deadline := time.Now().Add(window)
 	for worker := range n {
 		wg.Go(func() {
-			for time.Now().Before(deadline) {
+			for more() {
 				if err := work(worker); err != nil {
 					mu.Lock()
 					defer mu.Unlock()
@@ -87,14 +91,21 @@ func hammer(n int, window time.Duration, work func(worker int) error) error {
 }
 
 // rate returns how often a second n workers did something. It counts from the first time it was done to the last within
-// the window, so that neither the beginning nor what is left half done counts for less.
+// the window, so that neither the beginning nor what is left half done counts for less. On a machine that is too slow for
+// the window it goes on until there is something to count.
 func rate(n int, window time.Duration, work func(worker int) error) (float64, error) {
 	var (
 		mu   sync.Mutex
 		done []time.Time
 	)
 	deadline := time.Now().Add(window)
-	err := hammer(n, window, func(worker int) error {
+	const least = 3
+	more := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Now().Before(deadline) || len(done) < least
+	}
+	err := hammerWhile(n, more, func(worker int) error {
 		err := work(worker)
 		mu.Lock()
 		defer mu.Unlock()
@@ -104,12 +115,9 @@ func rate(n int, window time.Duration, work func(worker int) error) (float64, er
 	if err != nil {
 		return 0, err
 	}
-	within := slices.IndexFunc(done, func(t time.Time) bool { return t.After(deadline) })
-	if within < 0 {
-		within = len(done)
+	counted := least
+	for counted < len(done) && done[counted].Before(deadline) {
+		counted++
 	}
-	if within < 2 {
-		return 0, fmt.Errorf("done %d times in %s: too few for a rate", within, window)
-	}
-	return float64(within-1) / done[within-1].Sub(done[0]).Seconds(), nil
+	return float64(counted-1) / done[counted-1].Sub(done[0]).Seconds(), nil
 }
