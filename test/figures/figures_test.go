@@ -39,7 +39,7 @@ func TestEveryRowHasAFigureBesideTheBareOne(t *testing.T) {
 	}
 	var out strings.Builder
 	r := &run{
-		size: size{rounds: 1, window: 50 * time.Millisecond, users: 2, sessions: 1, starts: 1, others: 1, clients: []int{1, 2}},
+		size: size{rounds: 1, window: 50 * time.Millisecond, users: 2, others: 1, clients: []int{1, 2}},
 		dir:  t.TempDir(), tokenjar: program(t, "tokenjar"), bare: program(t, "bare"), out: &out,
 	}
 	dir, err := r.prepare(r.users, 0)
@@ -53,7 +53,7 @@ func TestEveryRowHasAFigureBesideTheBareOne(t *testing.T) {
 	defer server.kill()
 	l := &loginRun{run: r, server: server, slots: bare.Slots()}
 	for name, measure := range map[string]func() error{
-		"share": l.share, "bystanders": l.bystanders, "refresh": r.refresh, "starting": r.starting,
+		"share": l.share, "bystanders": l.bystanders, "refresh": r.refresh,
 	} {
 		if err := measure(); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -63,8 +63,8 @@ func TestEveryRowHasAFigureBesideTheBareOne(t *testing.T) {
 	for what, row := range map[string]string{
 		"share of the raw rate":  `\| sign-ins a second at saturation, slots: \d+ \| ` + figure + ` \| ` + figure + ` Argon2id \| ` + figure + ` \|`,
 		"requests beside it":     `\| the same while the slots are never empty \| ` + figure + ` ms \| ` + figure + ` ms \| ` + figure + ` \|`,
+		"time within the server": `\| of that within the server, as its log says \| ` + figure + ` ms \|`,
 		"refreshes of 2 clients": `\| 2( \| ` + figure + `){6} \|`,
-		"start of a database":    `\| start to ready, database with 2 users and 1 sessions \(1 starts\) \| ` + figure + ` ms \|`,
 	} {
 		if !regexp.MustCompile(row).MatchString(out.String()) {
 			t.Errorf("%s: no such row in:\n%s", what, out.String())
@@ -125,6 +125,13 @@ func TestReadsWhatOthersReport(t *testing.T) {
 {"Action":"skip","Package":"p"}`))
 	if err != nil || found != (cases{run: 2, skipped: 1}) {
 		t.Errorf("cases: got %+v and %v, want 2, of which 1 skipped", found, err)
+	}
+	times := handledTimes(`{"msg":"request","path":"/a","status":200,"took_ms":1.5}
+{"msg":"request","path":"/a","status":503,"took_ms":2}
+{"msg":"request","path":"/b","status":200,"took_ms":3}
+{"msg":"request","path":"/a","status":200,"took_ms":4`, "/a", 200)
+	if len(times) != 1 || times[0] != 1500*time.Microsecond {
+		t.Errorf("times in the log: got %v, want 1.5ms", times)
 	}
 	if got := browserCases([]byte("✔ ends\nℹ tests 13\nℹ pass 12\nℹ fail 0\n")); got != 12 {
 		t.Errorf("browser tests: got %d, want 12", got)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,8 @@ type server struct {
 	cmd     *exec.Cmd
 	url     string // public
 	address string // to connect to
+	log     string // file of what it logs
+	read    int64  // bytes of log that have been looked at
 }
 
 var listening = regexp.MustCompile(`serves (http://\S+) \(listening on (\S+)\)`)
@@ -40,7 +43,7 @@ func start(dir, program string, args ...string) (*server, error) {
 		return nil, err
 	}
 	defer log.Close()
-	s := &server{cmd: exec.Command(program, args...)}
+	s := &server{cmd: exec.Command(program, args...), log: log.Name()}
 	s.cmd.Dir, s.cmd.Stderr = dir, log
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -62,6 +65,33 @@ func start(dir, program string, args ...string) (*server, error) {
 	}
 	go io.Copy(io.Discard, stdout)
 	return s, nil
+}
+
+// handled returns how long the server says that it took over requests since it was last asked, those with one path and
+// status: without the way to it and back, and without waiting for a core before it begins.
+func (s *server) handled(path string, status int) ([]time.Duration, error) {
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		return nil, err
+	}
+	from := s.read
+	s.read = int64(len(text))
+	return handledTimes(string(text[from:]), path, status), nil
+}
+
+// handledTimes reads lines of log. The last one may not be whole yet.
+func handledTimes(log, path string, status int) (times []time.Duration) {
+	for line := range strings.Lines(log) {
+		var request struct {
+			Path   string  `json:"path"`
+			Status int     `json:"status"`
+			Took   float64 `json:"took_ms"`
+		}
+		if json.Unmarshal([]byte(line), &request) == nil && request.Path == path && request.Status == status {
+			times = append(times, time.Duration(request.Took*float64(time.Millisecond)))
+		}
+	}
+	return times
 }
 
 // kill ends the process at once.

@@ -19,7 +19,7 @@ func (r *run) suite() error {
 	var out bytes.Buffer
 	begin := time.Now()
 	test := exec.Command("make", "test")
-	test.Dir, test.Env = r.module, append(os.Environ(), "GOFLAGS=-count=1")
+	test.Dir, test.Env = r.module, append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -count=1")
 	test.Stdout, test.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
 	if err := test.Run(); err != nil {
 		return fmt.Errorf("make test: %w", err)
