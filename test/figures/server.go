@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,7 +19,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/store/sqlite"
 )
@@ -150,9 +148,11 @@ func statCPU(stat string) (time.Duration, error) {
 
 const (
 	userPassword = "correct horse battery"
-	settings     = "listen: 127.0.0.1:0\ntoken: {access_lifetime: 1h}\n"
 	// What is measured is the work of a sign-in, not how many of them one address may try.
-	noLimits = "limits: {login_per_account: 999999/s, login_per_address: 999999/s}\n"
+	settings = `listen: 127.0.0.1:0
+token: {access_lifetime: 1h}
+limits: {login_per_account: 999999/s, login_per_address: 999999/s}
+`
 )
 
 // prepare makes a folder with settings, a secret, and a database with keys, users and, for the first of them, sessions.
@@ -160,17 +160,13 @@ func (r *run) prepare(users, sessions int) (dir string, err error) {
 	if dir, err = os.MkdirTemp(r.dir, "server-"); err != nil {
 		return "", err
 	}
-	text := settings
-	if _, known := reflect.TypeFor[config.Config]().FieldByName("Limits"); known {
-		text += noLimits
-	}
 	secretText := tokenjar.GenerateSecret()
 	secret, err := tokenjar.ParseSecret([]byte(secretText))
 	if err != nil {
 		return "", err
 	}
 	err = errors.Join(
-		os.WriteFile(filepath.Join(dir, "tokenjar.yaml"), []byte(text), 0o600),
+		os.WriteFile(filepath.Join(dir, "tokenjar.yaml"), []byte(settings), 0o600),
 		os.WriteFile(filepath.Join(dir, "tokenjar.secret"), []byte(secretText+"\n"), 0o600),
 	)
 	if err != nil {
