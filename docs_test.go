@@ -272,6 +272,37 @@ func TestCommandsInDocumentsExist(t *testing.T) {
 	}
 }
 
+// Tests that documents name exist.
+func TestTestsNamedInDocumentsExist(t *testing.T) {
+	var tests strings.Builder
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			text, err := os.ReadFile(path)
+			tests.Write(text)
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for path, text := range documents(t) {
+		if !strings.HasPrefix(path, "docs/") {
+			continue // SECURITY.md has a test of its own
+		}
+		for _, m := range regexp.MustCompile("`(Test[A-Z][A-Za-z0-9]+)`").FindAllStringSubmatch(text, -1) {
+			n++
+			if !strings.Contains(tests.String(), "func "+m[1]+"(") {
+				t.Errorf("%s names %s, which does not exist", path, m[1])
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d tests are named", n)
+	}
+}
+
 var (
 	metricName = regexp.MustCompile(`\btokenjar_[a-z_]+`)
 	eventName  = regexp.MustCompile("(?:`|\"|')((?:login|refresh|session|password|key|secret|user)\\.[a-z_]+)(?:`|\"|')")

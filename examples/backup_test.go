@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"database/sql"
 	"errors"
 	"log/slog"
 	"os"
@@ -177,4 +178,53 @@ func TestABackupForgets(t *testing.T) {
 		}
 		n.login(t, "ada")
 	})
+}
+
+// What docs/howto/secret.md says of a secret that is lost.
+func TestALostSecretCostsTheSessionsAndNoUser(t *testing.T) {
+	secret, err := tokenjar.ParseSecret([]byte(tokenjar.GenerateSecret()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "tokenjar.db")
+	n := openNode(t, path, secret)
+	if _, err := tokenjar.CreateUser(t.Context(), n.store, newHasher(t), password.Policy{}, tokenjar.NewUser{Username: "ada", Password: adasPassword}); err != nil {
+		t.Fatal(err)
+	}
+	before := n.login(t, "ada")
+	if err := n.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := tokenjar.ParseSecret([]byte(tokenjar.GenerateSecret()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokenjar.New(t.Context(), tokenjar.Config{Issuer: "http://localhost", Secret: other, Store: store}); !errors.Is(err, tokenjar.ErrKeyRingSealed) {
+		t.Fatalf("with another secret: got %v, want ErrKeyRingSealed", err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("DELETE FROM keyring"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n = openNode(t, path, other)
+	if _, err := n.refresh(t, before); !errors.Is(err, tokenjar.ErrTokenInvalid) {
+		t.Errorf("an old refresh token: got %v, want ErrTokenInvalid", err)
+	}
+	if _, err := n.Authenticate(before.AccessToken); !errors.Is(err, tokenjar.ErrTokenInvalid) {
+		t.Errorf("an old access token: got %v, want ErrTokenInvalid", err)
+	}
+	n.login(t, "ada")
 }
