@@ -3,7 +3,6 @@ package examples_test
 import (
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -23,9 +22,6 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	need(t, "bash")
 	bin := cli(t)
-	if exec.Command(bin+"/tokenjar", "keys", "rotate", "--help").Run() != nil {
-		t.Skip("this binary has not got the commands of the contract yet")
-	}
 	port := freePort(t)
 	h := &house{t: t, base: "http://localhost:" + port}
 	h.shell = newShell(t.TempDir(), "PATH="+bin+":"+os.Getenv("PATH"), "TOKENJAR_LISTEN=127.0.0.1:"+port)
@@ -120,17 +116,8 @@ func TestTheCommandsOfTheHowToPages(t *testing.T) {
 		{"monitor.md", []string{"sqlite3"}, nil},
 	} {
 		t.Run(page.name, func(t *testing.T) {
-			for _, program := range page.needs {
-				if _, err := exec.LookPath(program); err != nil {
-					t.Skipf("%s is not installed", program)
-				}
-			}
+			need(t, page.needs...)
 			h := newHouse(t)
-			if page.name == "bearer-clients.md" {
-				if newVisitor(t, h.base).call("POST", "/auth/token", "{}").status == http.StatusNotFound {
-					t.Skip("this binary has not got /auth/token yet")
-				}
-			}
 			all := blocks(t, "docs/howto/"+page.name)
 			n, printed := 0, ""
 			for i, b := range all {
@@ -161,9 +148,6 @@ func TestABearerClient(t *testing.T) {
 	h := newHouse(t)
 	v := newVisitor(t, h.base)
 	in := v.call("POST", "/auth/token", `{"username":"ada","password":"`+adasPassword+`"}`)
-	if in.status == http.StatusNotFound {
-		t.Skip("this binary has not got /auth/token yet")
-	}
 	in.want(t, http.StatusOK, "")
 	if len(in.cookies) > 0 {
 		t.Errorf("cookies are set: %v", in.cookies)

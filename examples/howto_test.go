@@ -185,7 +185,7 @@ func TestVerifiersInOtherServices(t *testing.T) {
 			}
 		}
 		if python == "" {
-			t.Skip("PyJWT is not installed: apt-get install python3-jwt, or pip install 'pyjwt[crypto]'")
+			skip(t, "PyJWT is not installed: apt-get install python3-jwt, or pip install 'pyjwt[crypto]'")
 		}
 		check(t, func(issuer, audience, token string) (string, error) {
 			return output1([]string{python, "verify/verify.py", issuer, audience, token})
@@ -237,7 +237,7 @@ func nodeModules(t *testing.T) string {
 		c := exec.Command("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", dir, "jose@6", "axios@1")
 		c.Dir = dir
 		if out, err := c.CombinedOutput(); err != nil {
-			t.Skipf("jose and axios cannot be installed: %v\n%s", err, out)
+			skip(t, "jose and axios cannot be installed: %v\n%s", err, out)
 		}
 	}
 	return filepath.Join(dir, "node_modules")

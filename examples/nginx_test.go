@@ -26,7 +26,7 @@ func TestBehindNginx(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
 		if _, err := os.Stat("/usr/sbin/nginx"); err != nil {
-			t.Skip("nginx is not installed: apt-get install nginx-light")
+			skip(t, "nginx is not installed: apt-get install nginx-light")
 		}
 		nginx = "/usr/sbin/nginx"
 	}
