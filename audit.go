@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -53,15 +54,76 @@ const maxPendingAudit = 10000
 // auditBatch is how many events go to the store in one write: rotations wait for it, two milliseconds on SQLite.
 const auditBatch = 100
 
+// What any stranger can cause as often as a connection carries it (tries that are turned away, one token shown again and
+// again) is one row a minute for each kind, user, session and address, with the count: a flood must not fill the disk.
+// The log and the metrics have each of them.
+const (
+	floodWindow = time.Minute
+	maxFloods   = 1000 // beyond them, one count for all others
+)
+
 type auditTrail struct {
 	mu      sync.Mutex
 	pending []AuditEvent
 	dropped int64
+	floods  map[floodKey]*AuditEvent // with their count so far, beyond the first
+	counts  map[floodKey]int
+	until   time.Time // when they are written
+}
+
+// floodKey is what events of a flood have in common.
+type floodKey struct{ name, reason, userID, sessionID, ip string }
+
+// isFlood reports whether events like this one cost their sender next to nothing.
+func (e AuditEvent) isFlood() bool {
+	return strings.HasPrefix(e.Reason, "limit_") || e.Name == "refresh."+string(OutcomeGraceReplay)
+}
+
+// coalesce reports whether an event has been counted instead of being kept. The first of a flood is kept as it is.
+func (t *auditTrail) coalesce(e AuditEvent) bool {
+	if !e.isFlood() {
+		return false
+	}
+	key := floodKey{e.Name, e.Reason, e.UserID, e.SessionID, e.IP}
+	if _, known := t.floods[key]; !known && len(t.floods) >= maxFloods {
+		key = floodKey{name: e.Name, reason: e.Reason} // one of so many
+		e.UserID, e.SessionID, e.IP, e.UserAgent, e.RequestID = "", "", "", "", ""
+	}
+	if t.floods == nil {
+		t.floods, t.counts = make(map[floodKey]*AuditEvent), make(map[floodKey]int)
+		t.until = e.At.Add(floodWindow)
+	}
+	if _, known := t.floods[key]; known {
+		t.floods[key].At = e.At
+		t.counts[key]++
+		return true
+	}
+	t.floods[key] = &e
+	return false
+}
+
+// settle moves the counts of a window that is over to the events that wait, as events of their own.
+func (t *auditTrail) settle(now time.Time, all bool) {
+	early := t.until.Sub(now) > floodWindow // the clock was set back
+	if t.floods == nil || !all && !early && now.Before(t.until) {
+		return
+	}
+	for key, e := range t.floods {
+		if n := t.counts[key]; n > 0 {
+			e.Detail = map[string]string{"further": strconv.Itoa(n)}
+			t.pending = append(t.pending, *e)
+		}
+	}
+	t.floods, t.counts = nil, nil
 }
 
 // event makes a security decision known: to the log, to the metrics, to the trail. There is one event for each decision.
 func (s *Service) event(ctx context.Context, e AuditEvent) {
 	e.At, e.RequestID = s.now().UTC(), RequestIDFromContext(ctx)
+	if e.IP == "" {
+		from := clientFromContext(ctx)
+		e.IP, e.UserAgent = from.IP, from.UserAgent
+	}
 	e = e.clean()
 	e.Log(ctx, s.log)
 	if s.cfg.OnEvent != nil {
@@ -72,6 +134,9 @@ func (s *Service) event(ctx context.Context, e AuditEvent) {
 	}
 	s.audit.mu.Lock()
 	defer s.audit.mu.Unlock()
+	if s.audit.coalesce(e) {
+		return
+	}
 	if len(s.audit.pending) >= maxPendingAudit {
 		s.audit.dropped++
 		return
@@ -98,6 +163,7 @@ func (e AuditEvent) clean() AuditEvent {
 	return e
 }
 
+// The text is a copy: what it was cut from may be a whole header, and events may wait for long.
 func plainText(s string) string {
 	odd := func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) }
 	if strings.ContainsFunc(s, odd) {
@@ -111,13 +177,17 @@ func plainText(s string) string {
 	if len(s) > maxAuditText {
 		s = strings.ToValidUTF8(s[:maxAuditText], "")
 	}
-	return s
+	return strings.Clone(s)
 }
 
 // flushAudit writes the events that wait at the call, the oldest first. What could not be written waits on, in its
 // place. Events that arrive meanwhile are for the next call, so that a flood of them keeps nothing else waiting.
-func (s *Service) flushAudit(ctx context.Context) error {
+func (s *Service) flushAudit(ctx context.Context) error { return s.writeAudit(ctx, false) }
+
+// writeAudit does so; the last time, with the counts of floods that are not over.
+func (s *Service) writeAudit(ctx context.Context, last bool) error {
 	s.audit.mu.Lock()
+	s.audit.settle(s.now().UTC(), last)
 	waiting := len(s.audit.pending)
 	s.audit.mu.Unlock()
 	for waiting > 0 {

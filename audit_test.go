@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -76,10 +77,89 @@ func (closed) AllowAddress(context.Context, string) error {
 }
 func (closed) AllowAccount(context.Context, string) error { return nil }
 
-// tooMany is the cheapest decision there is: a try that the limit turns away.
+// tooMany is one of many decisions of which each is kept.
 func tooMany(w *world, request int) {
 	ctx := tokenjar.ContextWithRequestID(context.Background(), fmt.Sprint(request))
-	w.Login(ctx, tokenjar.Credentials{Username: "ada", Password: "x"}, tokenjar.Client{IP: "192.0.2.1"})
+	w.Raise(ctx, tokenjar.AuditEvent{Name: "login.failed", Reason: "unknown_user", IP: "192.0.2.1"})
+}
+
+// refused is a try that the limit turns away, which costs its sender next to nothing.
+func refused(w *world, from tokenjar.Client) {
+	w.Login(context.Background(), tokenjar.Credentials{Username: "ada", Password: "x"}, from)
+}
+
+func TestWhatAnybodyCanCauseAtWillIsOneRowAMinute(t *testing.T) { // L-05, R-14
+	a := &trail{}
+	told := 0
+	w := newWorld(t, func(c *tokenjar.Config) {
+		c.Audit, c.Limits, c.OnEvent = a, closed{}, func(tokenjar.AuditEvent) { told++ }
+	})
+	flush := func() {
+		t.Helper()
+		if err := w.FlushAudit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flush()
+	a.events, told = nil, 0
+	for range 5000 {
+		refused(w, tokenjar.Client{IP: "192.0.2.1"})
+	}
+	refused(w, tokenjar.Client{IP: "192.0.2.2"})
+	flush()
+	if told != 5001 || len(a.events) != 2 {
+		t.Fatalf("%d told, %d kept, want all and the first of each address", told, len(a.events))
+	}
+	w.clock.advance(time.Minute)
+	flush()
+	if len(a.events) != 3 || a.events[2].Detail["further"] != "4999" || a.events[2].IP != "192.0.2.1" {
+		t.Errorf("after a minute: %+v", a.events[2:])
+	}
+
+	// From however many addresses: a thousand of them, and one row for all others.
+	a.events = nil
+	for i := range 20000 {
+		refused(w, tokenjar.Client{IP: fmt.Sprintf("2001:db8:%x::1", i)})
+	}
+	w.clock.advance(time.Minute)
+	flush()
+	if n := len(a.events); n < 1001 || n > 1002 || a.events[n-1].Detail["further"] != "18999" || a.events[n-1].IP != "" {
+		t.Errorf("%d rows, the last one %+v", n, a.events[n-1])
+	}
+
+	// One token shown again and again.
+	g := w.login(t)
+	for range 1000 {
+		if _, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Renewal: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.events = nil
+	flush()
+	if n := len(a.events); n > 4 {
+		t.Errorf("a thousand replays are %d rows", n)
+	}
+}
+
+func TestWaitingEventsKeepNoWholeHeaderInMemory(t *testing.T) {
+	a := &trail{}
+	a.setDown(true)
+	w := newWorld(t, func(c *tokenjar.Config) { c.Audit = a })
+	memory := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := memory()
+	for i := range 2000 {
+		agent := strings.Repeat(string(rune('a'+i%26)), 50<<10)
+		w.Raise(t.Context(), tokenjar.AuditEvent{Name: "login.failed", Reason: "unknown_user", UserAgent: agent})
+	}
+	if got := memory() - before; got > 8<<20 {
+		t.Errorf("2000 events that wait hold %d MiB", got>>20)
+	}
+	runtime.KeepAlive(w)
 }
 
 func TestEveryDecisionStandsInTheTrailOnce(t *testing.T) {

@@ -28,11 +28,8 @@ func (s *Service) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	// One loop each: what has to write must not keep waiting what has to be known within a second.
 	for _, t := range []task{
-		{"learn of revocations", pollEvery, 3, func(ctx context.Context) (time.Duration, error) {
-			return pollEvery, s.pollRevocations(ctx)
-		}},
-		{"follow the key ring", pollEvery, 3, func(ctx context.Context) (time.Duration, error) {
-			return pollEvery, s.pollKeyRing(ctx)
+		{"learn of revocations and keys", pollEvery, 3, func(ctx context.Context) (time.Duration, error) {
+			return pollEvery, s.pollNews(ctx)
 		}},
 		{"note what was used, and write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return flushEvery, errors.Join(s.flushSeen(ctx), s.flushAudit(ctx))
@@ -53,7 +50,7 @@ func (s *Service) Run(ctx context.Context) error {
 	// What was accepted and decided in the last moments must not look unused, or be missing, after a restart.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := errors.Join(s.flushSeen(last), s.flushAudit(last)); err != nil {
+	if err := errors.Join(s.flushSeen(last), s.writeAudit(last, true)); err != nil {
 		s.log.Warn("the last notes could not be written", "err", err)
 	}
 	return ctx.Err()

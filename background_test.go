@@ -52,7 +52,7 @@ func TestAnOutageOfTheBackgroundWorkIsToldOfOnce(t *testing.T) {
 		go func() { done <- w.Run(ctx) }()
 		time.Sleep(time.Second)
 		store.noReads.Store(true)
-		time.Sleep(500 * time.Millisecond) // a moment is nobody's business
+		time.Sleep(400 * time.Millisecond) // a moment is nobody's business
 		store.noReads.Store(false)
 		time.Sleep(time.Second)
 		synctest.Wait()

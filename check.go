@@ -33,6 +33,12 @@ const catchUpTimeout = time.Second
 //
 // It returns [ErrTokenRevoked] or [ErrStoreUnavailable].
 func (s *Service) CheckSession(ctx context.Context, id Identity) error {
+	if !s.running.Load() {
+		s.warnNotRunning.Do(func() {
+			s.log.Warn("nobody runs Service.Run: sessions that end on other nodes go on here, keys are never changed, and " +
+				"nothing is cleaned up")
+		})
+	}
 	switch s.cfg.SessionCheck {
 	case CheckDatabase:
 		_, _, err := s.liveSession(ctx, id.SessionID, id.UserID)
@@ -53,11 +59,6 @@ func (s *Service) checkFresh(ctx context.Context) error {
 		return nil
 	}
 	running := s.running.Load()
-	if !running {
-		s.warnNotRunning.Do(func() {
-			s.log.Warn("nobody runs Service.Run: sessions that end on other nodes go on here, and nothing is cleaned up")
-		})
-	}
 	if running && !s.revoked.failing.Load() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), catchUpTimeout)
 		err := s.pollIf(ctx, func() bool { return s.revoked.stale(s.now()) })

@@ -32,6 +32,16 @@ func RequestIDFromContext(ctx context.Context) string {
 	return id
 }
 
+// ContextWithClient returns a context that carries who sends the request, for the audit events of what it does.
+func ContextWithClient(ctx context.Context, c Client) context.Context {
+	return context.WithValue(ctx, contextkey.Client, c.clean())
+}
+
+func clientFromContext(ctx context.Context) Client {
+	c, _ := ctx.Value(contextkey.Client).(Client)
+	return c
+}
+
 // ContextWithLogger returns a context that carries the logger for faults of this request.
 func ContextWithLogger(ctx context.Context, l *slog.Logger) context.Context {
 	return context.WithValue(ctx, contextkey.Logger, l)

@@ -11,10 +11,13 @@ func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Gran
 }
 
 // PollRevocations is what Run does every moment.
-func (s *Service) PollRevocations(ctx context.Context) error { return s.pollRevocations(ctx) }
+func (s *Service) PollRevocations(ctx context.Context) error { return s.pollNews(ctx) }
 
 // PollKeyRing is what Run does every moment.
 func (s *Service) PollKeyRing(ctx context.Context) error { return s.pollKeyRing(ctx) }
+
+// Raise is what every decision does.
+func (s *Service) Raise(ctx context.Context, e AuditEvent) { s.event(ctx, e) }
 
 // FlushAudit is what Run does every moment.
 func (s *Service) FlushAudit(ctx context.Context) error { return s.flushAudit(ctx) }

@@ -12,7 +12,9 @@ import (
 )
 
 // The key ring signs access tokens, and them alone. It lies in the store as one box, sealed under the secret, so that
-// a stolen database neither shows a private key nor lets anybody add a key of their own, or bring an old one back.
+// a stolen database neither shows a private key nor lets anybody add a key of their own. The box is sealed together with
+// its version: an earlier box is refused by a server that runs. Only a whole database put back as it was, rows and version,
+// brings its keys back, at the next start.
 //
 //	next ──▶ active ──▶ retired ──▶ gone
 //	            │           │
@@ -129,8 +131,11 @@ func (b *keyBox) first(status KeyStatus) *boxedKey {
 
 // add puts a key into the box as a next one that signs from a time on; from now on, it is the active one.
 func (b *keyBox) add(key *token.Key, now, from time.Time) error {
-	if b.find(key.ID()) != nil {
-		return fmt.Errorf("a key of id %s is in the ring: %w", key.ID(), ErrConflict)
+	for _, k := range b.Keys {
+		// By material as well: under another id a compromised key would be as good as new.
+		if k.key.ID() == key.ID() || k.key.Thumbprint() == key.Thumbprint() {
+			return fmt.Errorf("the ring has this key, or had it, as %s: %w", k.key.ID(), ErrConflict)
+		}
 	}
 	jwk, err := key.MarshalPrivate()
 	if err != nil {
@@ -150,9 +155,22 @@ func (b *keyBox) generate(alg token.Algorithm, now, from time.Time) (*token.Key,
 	return key, b.add(key, now, from)
 }
 
-// advance moves keys on in their lives, and reports whether any has moved. What has been waiting for longest signs last,
-// so that after a long stop the newest key is the active one.
+// advance moves keys on in their lives, and reports whether any has moved. When several have been waiting beyond their
+// time they sign in turn, so that the one that was due last is the active one. What a clock once far ahead has written is
+// brought back to now: it must not keep a key waiting, or signing, for years.
 func (b *keyBox) advance(now time.Time) (changed bool) {
+	for i := range b.Keys {
+		k := &b.Keys[i]
+		latest := now.Add(keySlack)
+		if k.Status == KeyNext {
+			latest = now.Add(keyLead + keySlack)
+		}
+		for _, at := range []*time.Time{&k.ActiveAt, &k.RetiredAt} {
+			if at.After(latest) {
+				*at, changed = latest, true
+			}
+		}
+	}
 	for next := b.first(KeyNext); next != nil && !now.Before(next.ActiveAt); next = b.first(KeyNext) {
 		if active := b.first(KeyActive); active != nil {
 			active.Status, active.RetiredAt = KeyRetired, now
@@ -177,11 +195,8 @@ func (b *keyBox) goneAt(k boxedKey) time.Time { return k.RetiredAt.Add(b.Longest
 // compromise makes a key verify nothing, and has another one sign if it was the active one.
 func (b *keyBox) compromise(id string, now time.Time) error {
 	k := b.find(id)
-	switch {
-	case k == nil:
+	if k == nil {
 		return fmt.Errorf("key %s: %w", id, ErrNotFound)
-	case k.Status == KeyCompromised:
-		return nil
 	}
 	jwk, err := k.key.MarshalPublic()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/tokenjar/tokenjar/token"
@@ -66,8 +67,8 @@ func (r *KeyRing) Rotate(ctx context.Context, alg token.Algorithm, now bool) (Ke
 	return info, nil
 }
 
-// Import adds a private key made elsewhere, as [KeyRing.Rotate] does a new one. [ErrConflict] when a key of its id is in
-// the ring, or was compromised there. Symmetric keys are refused.
+// Import adds a private key made elsewhere, as [KeyRing.Rotate] does a new one. [ErrConflict] when the same key, or one
+// of its id, is in the ring or was compromised there. Symmetric keys are refused.
 func (r *KeyRing) Import(ctx context.Context, key *token.Key, now bool) (KeyInfo, error) {
 	switch {
 	case key.Algorithm() == token.HS256:
@@ -108,6 +109,9 @@ func (r *KeyRing) install(ctx context.Context, key *token.Key, signsNow bool) (i
 // who shows a token of that key is renewed. It returns the keys as they are then; [ErrNotFound].
 func (r *KeyRing) Compromise(ctx context.Context, id string) ([]KeyInfo, error) {
 	box, _, err := r.box.edit(ctx, func(b *keyBox) (bool, error) {
+		if k := b.find(id); k != nil && k.Status == KeyCompromised {
+			return false, nil
+		}
 		return true, b.compromise(id, r.now().UTC())
 	})
 	if err != nil {
@@ -150,7 +154,7 @@ func (r *KeyRing) Reseal(ctx context.Context) (changed bool, err error) {
 		if err != nil || version == 0 {
 			return false, err
 		}
-		plain, byFirst, err := r.box.secret.open(labelKeyRing, sealed)
+		plain, byFirst, err := r.box.secret.open(labelKeyRing, boxAAD(version), sealed)
 		if err != nil {
 			return false, errSealed
 		}
@@ -188,24 +192,23 @@ func (s sealedBox) load(ctx context.Context) (keyBox, int64, error) {
 	if err != nil || version == 0 {
 		return keyBox{}, 0, err
 	}
-	box, err := s.unseal(sealed)
+	plain, _, err := s.secret.open(labelKeyRing, boxAAD(version), sealed)
+	if err != nil {
+		return keyBox{}, 0, errSealed
+	}
+	box, err := parseKeyBox(plain)
 	return box, version, err
 }
 
-func (s sealedBox) unseal(sealed []byte) (keyBox, error) {
-	plain, _, err := s.secret.open(labelKeyRing, sealed)
-	if err != nil {
-		return keyBox{}, errSealed
-	}
-	return parseKeyBox(plain)
-}
+// boxAAD is what is sealed beside a box: its version, so that no box can stand in another one's place.
+func boxAAD(version int64) string { return "version " + strconv.FormatInt(version, 10) }
 
 func (s sealedBox) save(ctx context.Context, box keyBox, version int64) error {
 	plain, err := json.Marshal(box)
 	if err != nil {
 		return err
 	}
-	sealed, err := s.secret.seal(labelKeyRing, plain)
+	sealed, err := s.secret.seal(labelKeyRing, boxAAD(version+1), plain)
 	if err != nil {
 		return err
 	}

@@ -9,15 +9,17 @@ import (
 	"github.com/tokenjar/tokenjar/token"
 )
 
-// A service follows the key ring in the store: what another process changes, or time does, is in force within a moment.
+// A service follows the key ring in the store: what another process changes, or time does, is in force within a moment. A
+// service that cannot follow it does not know which keys are compromised, which is as bad as not knowing which sessions
+// have ended: both are news, and without news nobody is let in for long (see check.go).
 
 // ringState is the ring in use, swapped as a whole.
 type ringState struct {
 	ring          *token.Ring
 	longestAccess time.Duration
-	epoch         uint64 // one more at each swap
-	version       int64  // of the box
-	due           time.Time
+	epoch         uint64    // one more at each swap
+	version       int64     // of the box
+	asOf, due     time.Time // when the box was judged, and when it is to be judged again
 	created       time.Time // of the signing key
 }
 
@@ -57,7 +59,14 @@ func (s *Service) pollKeyRing(ctx context.Context) error {
 		return err
 	case version == 0:
 		return errors.New("the key ring is gone from the store; the one in memory is kept")
-	case version == current.version && (current.due.IsZero() || s.now().Before(current.due)):
+	case version < current.version:
+		// A backup was put back under a running server, or somebody wants a compromised key to be good again.
+		return errors.New("the key ring in the store is older than the one in use, which is kept: start this server anew " +
+			"if that is meant")
+	}
+	now := s.now()
+	setBack := now.Before(current.asOf.Add(-keySlack))
+	if version == current.version && !setBack && (current.due.IsZero() || now.Before(current.due)) {
 		return nil
 	}
 	err = s.updateKeyRing(ctx, func(box *keyBox) (bool, error) {
@@ -96,7 +105,8 @@ func (s *Service) updateKeyRing(ctx context.Context, change func(*keyBox) (bool,
 		return err
 	}
 	next := &ringState{
-		ring: ring, longestAccess: state.LongestAccess, epoch: 1, version: version, due: state.due(s.cfg.RotateEvery),
+		ring: ring, longestAccess: state.LongestAccess, epoch: 1, version: version,
+		asOf: s.now(), due: state.due(s.cfg.RotateEvery),
 	}
 	if active := state.first(KeyActive); active != nil {
 		next.created = active.CreatedAt

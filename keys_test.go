@@ -287,6 +287,16 @@ func TestAKeyMadeElsewhereCanBeImported(t *testing.T) {
 	}
 	_, err = w.ring(t).Import(t.Context(), key, true)
 	wantErr(t, err, tokenjar.ErrConflict)
+	jwk, err := key.MarshalPrivate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed, err := token.ParseKey(bytes.Replace(jwk, []byte(key.ID()), []byte("another-name"), 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.ring(t).Import(t.Context(), renamed, true)
+	wantErr(t, err, tokenjar.ErrConflict) // K-13 the same key under another name
 
 	if _, err := w.ring(t).Import(t.Context(), key.Public(), false); err == nil {
 		t.Error("K-10 a public key was taken")
@@ -342,6 +352,79 @@ func TestManyNodesMoveTheRingOnOnce(t *testing.T) { // K-11
 		if !bytes.Equal(node.JWKS(), w.JWKS()) {
 			t.Errorf("node %d publishes other keys", i)
 		}
+	}
+}
+
+func TestAClockOnceFarAheadStopsNoRotation(t *testing.T) { // C-15
+	w := newWorld(t, func(c *tokenjar.Config) { c.RotateEvery = 48 * time.Hour })
+	first := signedBy(t, w.login(t).AccessToken)
+	far := 80 * 365 * 24 * time.Hour
+	w.clock.advance(far)
+	w.poll(t)
+	w.clock.advance(-far)
+	for range 8 {
+		w.clock.advance(24 * time.Hour)
+		w.poll(t)
+	}
+	if signedBy(t, w.login(t).AccessToken) == first {
+		keys, _ := w.ring(t).Keys(t.Context())
+		t.Errorf("eight days later the first key still signs: %+v", keys)
+	}
+}
+
+func TestAnEarlierRingIsNotTakenByARunningServer(t *testing.T) {
+	w := newWorld(t)
+	g := w.login(t)
+	old, version, err := w.store.KeyRing(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.ring(t).Compromise(t.Context(), signedBy(t, g.AccessToken)); err != nil {
+		t.Fatal(err)
+	}
+	w.poll(t)
+	// Whoever can write the database puts the old box in the place of the new one.
+	if err := w.store.SaveKeyRing(t.Context(), old, version+1); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, w.PollKeyRing(t.Context()), tokenjar.ErrKeyRingSealed)
+	_, err = w.Authenticate(g.AccessToken)
+	wantErr(t, err, tokenjar.ErrTokenInvalid)
+	_, err = tokenjar.New(t.Context(), w.cfg)
+	wantErr(t, err, tokenjar.ErrKeyRingSealed)
+}
+
+// A node that cannot follow the ring does not know which keys are compromised: it lets nobody in for long.
+func TestANodeThatCannotFollowTheRingIsNotReady(t *testing.T) { // K-13, K-15
+	w := newWorld(t)
+	g := w.login(t)
+	fresh, err := tokenjar.ParseSecret([]byte(tokenjar.GenerateSecret() + "\n" + testSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := tokenjar.OpenKeyRing(tokenjar.KeyRingConfig{Store: w.store, Secret: fresh, Now: w.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ring.Reseal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, w.PollRevocations(t.Context()), tokenjar.ErrKeyRingSealed)
+	if err := w.CheckSession(t.Context(), g.Identity()); err != nil {
+		t.Errorf("at once: %v", err)
+	}
+	w.clock.advance(tokenjar.MaxStaleness + time.Second)
+	w.PollRevocations(t.Context())
+	wantErr(t, w.CheckSession(t.Context(), g.Identity()), tokenjar.ErrStoreUnavailable)
+	wantErr(t, w.Ready(t.Context()), tokenjar.ErrStoreUnavailable)
+	if _, err := w.ReplaceSecret(t.Context(), fresh); err != nil { // the line has come
+		t.Fatal(err)
+	}
+	if err := w.PollRevocations(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.CheckSession(t.Context(), g.Identity()); err != nil {
+		t.Errorf("with the new line: %v", err)
 	}
 }
 
@@ -467,6 +550,7 @@ func TestASecretIsChangedNodeByNodeAndSessionsSurvive(t *testing.T) {
 		t.Errorf("reseal again: changed %v, %v", changed, err)
 	}
 	exchange("sealed anew")
+	g = w.login(t) // a session stays with the line it began with: those of the old line are over by now
 	for i := range nodes {
 		replace(i, parse(fresh))
 	}
@@ -502,4 +586,38 @@ func TestALineThatIsGoneEndsItsSessionsAndNoOthers(t *testing.T) {
 	_, err = w.refresh(t, old)
 	wantErr(t, err, tokenjar.ErrTokenInvalid)
 	w.mustRefresh(t, young)
+}
+
+// Two nodes in the middle of a change, with the lines in another order, answer for one token: what they give must be one
+// token in every respect, or the second use of it looks like theft.
+func TestNodesWithTheLinesInAnotherOrderGiveOneSuccessor(t *testing.T) {
+	w := newWorld(t)
+	g := w.login(t)
+	fresh := tokenjar.GenerateSecret()
+	var nodes []*tokenjar.Service
+	for _, lines := range []string{testSecret + "\n" + fresh, fresh + "\n" + testSecret} {
+		secret, err := tokenjar.ParseSecret([]byte(lines))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := w.cfg
+		cfg.Secret = secret
+		node, err := tokenjar.New(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, node)
+	}
+	for range 3 {
+		var grants []tokenjar.Grant
+		for _, node := range nodes {
+			next, err := node.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken})
+			if err != nil {
+				t.Fatal(err)
+			}
+			grants = append(grants, next)
+		}
+		sameTokens(t, grants[0], grants[1])
+		g = grants[0]
+	}
 }

@@ -42,7 +42,8 @@ func (s *Service) allowAccount(ctx context.Context, key string) error {
 }
 
 // accountKey is what tries for an account are counted under: the same whether it was named by name or by address, and
-// in whatever case. Names that nobody has are counted as well, so that being counted tells nothing.
+// in whatever case. Names that nobody has are counted as well, so that being turned away does not tell whether an account
+// exists. That one counter serves both names of an account can be observed, by whoever knows or guesses both.
 func accountKey(u User, id Identifier) string {
 	if u.ID != "" {
 		return "user " + u.ID

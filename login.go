@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -32,10 +33,10 @@ func (c Client) clean() Client {
 		}
 		return r
 	}, c.UserAgent)
-	for len(c.UserAgent) > maxUserAgent {
-		_, size := utf8.DecodeLastRuneInString(c.UserAgent)
-		c.UserAgent = c.UserAgent[:len(c.UserAgent)-size]
+	if len(c.UserAgent) > maxUserAgent {
+		c.UserAgent = strings.ToValidUTF8(c.UserAgent[:maxUserAgent], "")
 	}
+	c.UserAgent = strings.Clone(c.UserAgent) // not a part of a whole header, which would stay in memory with it
 	return c
 }
 
@@ -54,8 +55,8 @@ type Credentials struct {
 	Username string
 	Email    string
 	Password Password
-	Remember bool     // keep the session over a restart of the browser
-	Replaces []string // sessions of the same browser, by tokens it sent: they end
+	Remember bool            // keep the session over a restart of the browser
+	Replaces []SignedSession // sessions of the same browser, by tokens it sent: they end
 }
 
 // A Grant is a session's pair of tokens as issued. Its times equal the tokens' claims.
@@ -206,44 +207,65 @@ func (s *Service) openSession(ctx context.Context, u User, in Credentials, from 
 		return Grant{}, err
 	}
 	jti := firstID()
-	sess, ended, err := s.store.CreateSession(ctx, NewSession{
+	owners := make(map[string]string, len(in.Replaces)) // of the sessions that this one replaces
+	for _, each := range in.Replaces {
+		owners[each.SessionID] = each.UserID
+	}
+	replaces := slices.Collect(maps.Keys(owners))
+	n := NewSession{
 		ID: id.String(), UserID: u.ID, AuthEpoch: u.AuthEpoch, Remember: in.Remember, First: hashID(jti),
-		Timing: s.timing, MaxPerUser: s.cfg.MaxPerUser, Replaces: in.Replaces,
-		UserAgent: from.UserAgent, IP: from.IP, OwnUserStore: s.ownUsers,
-	})
+		Timing: s.timing, MaxPerUser: s.cfg.MaxPerUser, UserAgent: from.UserAgent, IP: from.IP, OwnUserStore: s.ownUsers,
+	}
+	if !s.ownUsers {
+		n.Replaces = replaces
+	}
+	sess, ended, err := s.store.CreateSession(ctx, n)
 	if err != nil {
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
+	grant, err := s.grant(u, extra, sess, s.refreshKeys()[0], jti)
+	if s.ownUsers && err == nil {
+		// The store could not compare epochs, so look once more: a password changed meanwhile must win. Only then does
+		// the session before it end.
+		err = s.stillGood(ctx, u)
+		if err == nil {
+			var replaced []string
+			replaced, err = s.store.RevokeSessions(ctx, "", replaces, ReasonReplaced)
+			ended = append(ended, replaced...)
+		}
+	}
 	for _, id := range ended {
-		why := ReasonSessionLimit
-		if slices.Contains(in.Replaces, id) {
-			why = ReasonReplaced
-		}
-		s.ended(ctx, u.ID, why, []string{id})
-	}
-	if s.ownUsers {
-		// The store could not compare epochs, so look once more: a password changed meanwhile must win.
-		again, err := s.users.User(ctx, u.ID)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return Grant{}, fmt.Errorf("find user: %w", err)
-		}
-		if err != nil || !again.Active || again.AuthEpoch != u.AuthEpoch {
-			if err := s.endSessions(ctx, u.ID, []string{sess.ID}, ReasonPasswordChanged); err != nil {
-				return Grant{}, err
-			}
-			return Grant{}, ErrInvalidCredentials
+		if owner, replaced := owners[id]; replaced {
+			s.ended(ctx, owner, ReasonReplaced, []string{id})
+		} else {
+			s.ended(ctx, u.ID, ReasonSessionLimit, []string{id})
 		}
 	}
-	return s.grant(u, extra, sess, jti)
+	if err != nil { // nobody has its tokens
+		return Grant{}, errors.Join(err, s.endSessions(ctx, u.ID, []string{sess.ID}, ReasonPasswordChanged))
+	}
+	return grant, nil
+}
+
+// stillGood returns [ErrInvalidCredentials] when the account is another one than it was when its password was checked.
+func (s *Service) stillGood(ctx context.Context, u User) error {
+	again, err := s.users.User(ctx, u.ID)
+	switch {
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return fmt.Errorf("find user: %w", err)
+	case err != nil, !again.Active, again.AuthEpoch != u.AuthEpoch:
+		return ErrInvalidCredentials
+	}
+	return nil
 }
 
 // grant issues the pair of tokens for a session as the store has it.
-func (s *Service) grant(u User, extra token.Claims, sess Session, jti string) (Grant, error) {
+func (s *Service) grant(u User, extra token.Claims, sess Session, line *refreshLine, jti string) (Grant, error) {
 	access, err := s.issueAccess(u, extra, sess)
 	if err != nil {
 		return Grant{}, fmt.Errorf("issue access token: %w", err)
 	}
-	refresh, err := s.refreshKeys().issue(sess, jti)
+	refresh, err := line.issue(sess, jti)
 	if err != nil {
 		return Grant{}, err
 	}

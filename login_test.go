@@ -98,7 +98,7 @@ func TestADamagedHashIsNoCrashAndNoWayIn(t *testing.T) { // L-15
 func TestASecondSignInOfTheSameBrowserEndsTheFirst(t *testing.T) { // L-17
 	w := newWorld(t)
 	old := w.login(t)
-	next, err := w.OpenSession(t.Context(), w.user, tokenjar.Credentials{Replaces: []string{old.SessionID}})
+	next, err := w.OpenSession(t.Context(), w.user, tokenjar.Credentials{Replaces: []tokenjar.SignedSession{{SessionID: old.SessionID, UserID: w.user.ID}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,10 +223,15 @@ func TestTheKeyRingOpensOnlyWithItsSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameTokens(t, next, again)
+	young := w.login(t)
 	w.cfg.Secret = secret // as a node that does not know the new line yet
 	w.restart(t)
-	_, err = w.refresh(t, next)
+	w.mustRefresh(t, next) // a session stays with its line
+	_, err = w.refresh(t, young)
 	wantErr(t, err, tokenjar.ErrTokenInvalid)
+	if !w.OfUnknownLine(young.RefreshToken) || w.OfUnknownLine(next.RefreshToken) || w.OfUnknownLine(next.AccessToken) || w.OfUnknownLine("eyJ.x.y") {
+		t.Error("the line of a refresh token is not told from others")
+	}
 }
 
 func TestParseSecretRefusesWhatIsNone(t *testing.T) { // K-07
@@ -304,4 +309,61 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 			t.Errorf("%s is not named in:\n%v", field, err)
 		}
 	}
+}
+
+func TestAReplacedSessionIsAuditedUnderItsOwnUser(t *testing.T) { // LG-10
+	var events []tokenjar.AuditEvent
+	w := newWorld(t, func(c *tokenjar.Config) { c.OnEvent = func(e tokenjar.AuditEvent) { events = append(events, e) } })
+	bob := w.user
+	bob.ID, bob.Username, bob.Email = "user-bob", "bob", "bob@example.com"
+	if err := w.store.CreateUser(t.Context(), bob); err != nil {
+		t.Fatal(err)
+	}
+	his, err := w.OpenSession(t.Context(), bob, tokenjar.Credentials{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := tokenjar.ContextWithClient(t.Context(), tokenjar.Client{IP: "192.0.2.7"})
+	if _, err := w.OpenSession(ctx, w.user, tokenjar.Credentials{
+		Replaces: []tokenjar.SignedSession{{SessionID: his.SessionID, UserID: bob.ID}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	last := events[len(events)-1]
+	if last.Name != "session.revoked" || last.SessionID != his.SessionID || last.UserID != bob.ID || last.IP != "192.0.2.7" {
+		t.Errorf("bob's session ended, and the trail says %+v", last)
+	}
+}
+
+// Users who live outside the store, in a table that may fail.
+type flakyUsers struct {
+	*memory.Store
+	fail bool
+}
+
+func (f *flakyUsers) User(ctx context.Context, id string) (tokenjar.User, error) {
+	if f.fail {
+		return tokenjar.User{}, fmt.Errorf("injected: %w", tokenjar.ErrStoreUnavailable)
+	}
+	return f.Store.User(ctx, id)
+}
+
+func TestASignInThatFailsEndsNothingAndLeavesNothing(t *testing.T) { // F-07
+	users := &flakyUsers{}
+	w := newWorld(t, func(c *tokenjar.Config) { users.Store = c.Store.(*memory.Store); c.Users = users })
+	old := w.login(t)
+	in := tokenjar.Credentials{Username: "ada", Password: testPassword, Replaces: []tokenjar.SignedSession{{SessionID: old.SessionID, UserID: w.user.ID}}}
+	users.fail = true
+	_, err := w.Login(t.Context(), in, tokenjar.Client{})
+	wantErr(t, err, tokenjar.ErrStoreUnavailable)
+	users.fail = false
+	if list, err := w.Sessions(t.Context(), w.user.ID); err != nil || len(list) != 1 || list[0].ID != old.SessionID {
+		t.Errorf("sessions: %+v, %v, want the old one alone", list, err)
+	}
+	old = w.mustRefresh(t, old)
+	if _, err := w.Login(t.Context(), in, tokenjar.Client{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.refresh(t, old)
+	wantErr(t, err, tokenjar.ErrSessionReplaced)
 }

@@ -41,7 +41,8 @@ func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) 
 		IP: from.IP, UserAgent: from.UserAgent}
 	err = s.allowAddress(ctx, from)
 	if err == nil {
-		err = s.allowAccount(ctx, accountKey(user, Identifier{}))
+		// A counter of its own: strangers who try to sign in as the user must not keep them from changing the password.
+		err = s.allowAccount(ctx, "change "+user.ID)
 	}
 	if limited, ok := errors.AsType[*RateLimitError](err); ok {
 		failed.Reason = "limit_" + limited.Limit

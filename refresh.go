@@ -193,7 +193,7 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 		// A store that says "successful" about another token is at fault; an id of our own making must not get out.
 		return verdict, Grant{}, fmt.Errorf("rotate: %w: the row is not the successor's", ErrStoreUnavailable)
 	}
-	grant, err := s.grant(user, extra, sess, jti)
+	grant, err := s.grant(user, extra, sess, t.line, jti)
 	return verdict, grant, err
 }
 

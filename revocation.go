@@ -2,6 +2,7 @@ package tokenjar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/bits"
@@ -173,7 +174,7 @@ func (s *Service) loadRevocations(ctx context.Context) error {
 	}
 	s.revoked.since = now.Add(-s.keys.Load().longestAccess)
 	s.revoked.version = -1 // never one of a store's
-	return s.pollRevocations(ctx)
+	return s.pollNews(ctx)
 }
 
 // A versionedStore tells cheaply whether its data may have changed since it was last asked.
@@ -181,8 +182,9 @@ type versionedStore interface {
 	DataVersion(ctx context.Context) (int64, error)
 }
 
-// pollRevocations fetches what was revoked since the last poll, with an overlap.
-func (s *Service) pollRevocations(ctx context.Context) error {
+// pollNews learns what other processes have done: which sessions were revoked since the last poll, with an overlap, and
+// what became of the key ring.
+func (s *Service) pollNews(ctx context.Context) error {
 	return s.pollIf(ctx, func() bool { return true })
 }
 
@@ -206,6 +208,12 @@ func (s *Service) pollIf(ctx context.Context, needed func() bool) (err error) {
 		r.failing.Store(err != nil)
 		<-r.poll
 	}()
+	return errors.Join(s.fetchRevocations(ctx), s.pollKeyRing(ctx))
+}
+
+// fetchRevocations is called while no other poll is under way.
+func (s *Service) fetchRevocations(ctx context.Context) (err error) {
+	r := &s.revoked
 	var version int64
 	if v, ok := s.store.(versionedStore); ok {
 		if version, err = v.DataVersion(ctx); err != nil {

@@ -117,23 +117,24 @@ func (s Secret) lineIDs() []string {
 	return ids
 }
 
-// seal encrypts plain under the first line's key of the label with AES-256-GCM and a random nonce.
-func (s Secret) seal(label string, plain []byte) ([]byte, error) {
+// seal encrypts plain under the first line's key of the label with AES-256-GCM and a random nonce. What is in aad must be
+// the same when it is opened.
+func (s Secret) seal(label, aad string, plain []byte) ([]byte, error) {
 	aead, err := newGCM(s.keys(label)[0])
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(nil, nil, plain, []byte(label)), nil
+	return aead.Seal(nil, nil, plain, []byte(label+"\x00"+aad)), nil
 }
 
 // open decrypts what seal made under any of the lines. It reports whether the first line did it.
-func (s Secret) open(label string, box []byte) (plain []byte, byFirst bool, err error) {
+func (s Secret) open(label, aad string, box []byte) (plain []byte, byFirst bool, err error) {
 	for i, key := range s.keys(label) {
 		aead, err := newGCM(key)
 		if err != nil {
 			return nil, false, err
 		}
-		if plain, err := aead.Open(nil, nil, box, []byte(label)); err == nil {
+		if plain, err := aead.Open(nil, nil, box, []byte(label+"\x00"+aad)); err == nil {
 			return plain, i == 0, nil
 		}
 	}

@@ -8,7 +8,7 @@ import (
 // secrets are a secret and what is derived from it, swapped as a whole when the secret is changed.
 type secrets struct {
 	secret  Secret
-	refresh *refreshKeys
+	refresh refreshKeys
 	csrf    [][]byte
 }
 
@@ -20,7 +20,7 @@ func newSecrets(cfg Config, secret Secret) (*secrets, error) {
 	return &secrets{secret: secret, refresh: refresh, csrf: secret.keys(labelCSRF)}, nil
 }
 
-func (s *Service) refreshKeys() *refreshKeys { return s.secrets.Load().refresh }
+func (s *Service) refreshKeys() refreshKeys { return s.secrets.Load().refresh }
 
 // CSRFKeys returns the keys that package csrf MACs its tokens with: the first issues, all verify. They change when the
 // secret does; the slice that is returned does not.

@@ -272,8 +272,11 @@ func (s *Service) Timing() Timing { return s.timing }
 // Logger returns the logger of the configuration.
 func (s *Service) Logger() *slog.Logger { return s.log }
 
-// Ready reports whether the store answers.
+// Ready reports whether the store answers and this node knows what became of sessions and keys: with [CheckCached] it
+// returns an error that wraps [ErrStoreUnavailable] when it has not learned of that for more than [MaxStaleness].
 func (s *Service) Ready(ctx context.Context) error {
-	_, _, err := s.store.KeyRing(ctx)
-	return err
+	if _, _, err := s.store.KeyRing(ctx); err != nil || s.cfg.SessionCheck != CheckCached {
+		return err
+	}
+	return s.checkFresh(ctx)
 }

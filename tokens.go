@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tokenjar/tokenjar/token"
@@ -136,21 +138,22 @@ func jitter(life time.Duration) time.Duration {
 	return life - time.Duration(n.Int64())*time.Second
 }
 
-// refreshKeys are what signs refresh tokens and derives their successors, for each line of the secret.
-type refreshKeys struct {
-	lines  []*refreshLine // the first one signs
-	issuer string
-}
+// refreshKeys are what signs refresh tokens and derives their successors, for each line of the secret. The first one
+// begins sessions. A session stays with its line: two nodes that hold the lines in another order must give the same
+// successor, down to what its own successor will be.
+type refreshKeys []*refreshLine
 
 // A refreshLine is what one line of the secret makes of itself for refresh tokens.
 type refreshLine struct {
+	id        string // "kid" of its tokens
+	issuer    string
 	ring      *token.Ring
 	decoder   *token.Decoder
 	successor []byte
 }
 
-func newRefreshKeys(cfg Config, secret Secret) (*refreshKeys, error) {
-	k := &refreshKeys{issuer: cfg.Issuer}
+func newRefreshKeys(cfg Config, secret Secret) (refreshKeys, error) {
+	var k refreshKeys
 	ids, successors := secret.lineIDs(), secret.keys(labelSuccessor)
 	for i, line := range secret.keys(labelRefresh) {
 		key, err := token.NewKey(ids[i], token.HS256, line)
@@ -176,7 +179,7 @@ func newRefreshKeys(cfg Config, secret Secret) (*refreshKeys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("refresh token decoder: %w", err)
 		}
-		k.lines = append(k.lines, &refreshLine{ring: ring, decoder: decoder, successor: successors[i]})
+		k = append(k, &refreshLine{id: ids[i], issuer: cfg.Issuer, ring: ring, decoder: decoder, successor: successors[i]})
 	}
 	return k, nil
 }
@@ -207,10 +210,10 @@ func (s *Service) DecodeRefresh(raw string) (RefreshToken, error) {
 	return t, nil
 }
 
-func (k *refreshKeys) decode(raw string) (RefreshToken, error) {
-	for i, line := range k.lines {
+func (k refreshKeys) decode(raw string) (RefreshToken, error) {
+	for i, line := range k {
 		claims, err := line.decoder.Decode(raw)
-		if errors.Is(err, token.ErrSignature) && i < len(k.lines)-1 {
+		if errors.Is(err, token.ErrSignature) && i < len(k)-1 {
 			continue
 		}
 		if err != nil {
@@ -228,6 +231,22 @@ func (k *refreshKeys) decode(raw string) (RefreshToken, error) {
 		return t, nil
 	}
 	return RefreshToken{}, ErrTokenInvalid
+}
+
+// OfUnknownLine reports whether a text looks like a refresh token of ours that a line of the secret signed which this
+// node does not have. Nobody can tell here whether it is genuine: a node that lacks a line for a moment must not take it
+// for dead.
+func (s *Service) OfUnknownLine(raw string) bool {
+	head, _, _ := strings.Cut(raw, ".")
+	text, err := base64.RawURLEncoding.DecodeString(head)
+	var h struct {
+		Type  string `json:"typ"`
+		KeyID string `json:"kid"`
+	}
+	if err != nil || len(raw) > token.MaxSize || json.Unmarshal(text, &h) != nil || h.Type != typeRefresh {
+		return false
+	}
+	return !slices.ContainsFunc(s.refreshKeys(), func(l *refreshLine) bool { return l.id == h.KeyID })
 }
 
 // hashes returns what the store compares: the hash of the token's id and of its successor's.
@@ -253,16 +272,16 @@ func firstID() string {
 
 // issue signs the refresh token that is newest in the session. All its times come from the row, so that giving it
 // again gives the same claims.
-func (k *refreshKeys) issue(sess Session, id string) (string, error) {
+func (l *refreshLine) issue(sess Session, id string) (string, error) {
 	payload, err := json.Marshal(map[string]any{
-		"iss": k.issuer, "aud": k.issuer, "sub": sess.UserID,
+		"iss": l.issuer, "aud": l.issuer, "sub": sess.UserID,
 		"iat": sess.RotatedAt.Unix(), "exp": sess.IdleExpiresAt.Unix(),
 		"jti": id, "sid": sess.ID, "gen": sess.Generation, "token_type": tokenTypeRefresh,
 	})
 	if err != nil {
 		return "", err
 	}
-	text, err := k.lines[0].ring.Sign(typeRefresh, payload)
+	text, err := l.ring.Sign(typeRefresh, payload)
 	if err != nil {
 		return "", fmt.Errorf("sign refresh token: %w", err)
 	}

@@ -92,6 +92,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !tokenjar.HasLogger(r.Context()) { // no server of ours is around this handler
 		r = r.WithContext(tokenjar.ContextWithLogger(r.Context(), a.service.Logger()))
 	}
+	r = r.WithContext(tokenjar.ContextWithClient(r.Context(), a.guard.Client(r)))
 	// Every answer is JSON, whatever is asked for; and huma's reader of this field panics on some texts.
 	r.Header.Del("Accept")
 	path := r.URL.EscapedPath()

@@ -114,19 +114,24 @@ func (a *API) signIn(op operation, next http.Handler) http.Handler {
 		if err == nil && !csrf.HasBrowserSignal(r.Header) {
 			err = a.checkLiveCSRF(r, shown)
 		}
-		if err == nil {
-			err = refuseQuery(r)
-		}
-		var body []byte
-		if err == nil {
-			body, _, err = op.readBody(w, r)
-		}
-		if err != nil {
-			problem.Write(w, r, err)
-			return
-		}
-		enter(w, r, &visit{shown: shown}, &body, next)
+		op.enterWithBody(w, r, &visit{shown: shown}, err, next)
 	})
+}
+
+// enterWithBody passes a request on with its body, unless it has been refused already.
+func (op operation) enterWithBody(w http.ResponseWriter, r *http.Request, v *visit, refused error, next http.Handler) {
+	if refused == nil {
+		refused = refuseQuery(r)
+	}
+	var body []byte
+	if refused == nil {
+		body, _, refused = op.readBody(w, r)
+	}
+	if refused != nil {
+		problem.Write(w, r, refused)
+		return
+	}
+	enter(w, r, v, &body, next)
 }
 
 // issue refuses pages of other origins, and asks for nothing else.
@@ -137,19 +142,7 @@ func (a *API) signIn(op operation, next http.Handler) http.Handler {
 // write. Programs send neither Origin nor Sec-Fetch-Site and pass.
 func (a *API) issue(op operation, next http.Handler) http.Handler {
 	return private(func(w http.ResponseWriter, r *http.Request) {
-		err := a.guard.CheckOrigin(r)
-		if err == nil {
-			err = refuseQuery(r)
-		}
-		var body []byte
-		if err == nil {
-			body, _, err = op.readBody(w, r)
-		}
-		if err != nil {
-			problem.Write(w, r, err)
-			return
-		}
-		enter(w, r, &visit{}, &body, next)
+		op.enterWithBody(w, r, &visit{}, a.guard.CheckOrigin(r), next)
 	})
 }
 
@@ -369,5 +362,5 @@ func refuseQuery(r *http.Request) error {
 // hasToken reports whether a body brings a token of its own, under the member this operation takes it from.
 func (op operation) hasToken(members map[string]any) bool {
 	s, ok := members[op.token].(string)
-	return ok && s != ""
+	return op.token != "" && ok && s != ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
@@ -54,7 +55,7 @@ func (a *API) login(ctx context.Context, in *loginInput) (*loginOutput, error) {
 		Remember: in.Body.Remember,
 	}
 	for _, s := range a.service.SignedSessions(v.shown.Access, v.shown.Refresh) {
-		credentials.Replaces = append(credentials.Replaces, s.SessionID)
+		credentials.Replaces = append(credentials.Replaces, s)
 	}
 	grant, err := a.service.Login(ctx, credentials, a.guard.Client(v.request))
 	if errors.Is(err, tokenjar.ErrInvalidCredentials) {
@@ -91,9 +92,10 @@ func headerValues(cookies []*http.Cookie) []string {
 }
 
 // clearDead takes cookies from the browser that cannot come to life again: none of them verifies, or every session that
-// one names is over for good. While the store cannot tell, they stay.
+// one names is over for good. While nobody can tell, because the store does not answer or a line of the secret is missing
+// here, they stay.
 func (a *API) clearDead(ctx context.Context, v *visit) {
-	if !v.shown.AnyCookie {
+	if !v.shown.AnyCookie || slices.ContainsFunc(v.shown.Refresh, a.service.OfUnknownLine) {
 		return
 	}
 	over, err := a.service.OverForGood(ctx, a.service.SignedSessions(v.shown.Access, v.shown.Refresh))

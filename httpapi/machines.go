@@ -5,10 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
+
+	"github.com/tokenjar/tokenjar"
 )
 
 // What machines ask for, at the root: keys, health, the OpenAPI document.
+
+// jwksCaching lets the key set be kept for as long as the life of keys reckons with.
+var jwksCaching = fmt.Sprintf("public, max-age=%d", int(tokenjar.JWKSMaxAge.Seconds()))
 
 type jwksInput struct {
 	IfNoneMatch string `header:"If-None-Match" doc:"The ETag of the set the client has"`
@@ -26,7 +32,7 @@ type jwksOutput struct {
 func (a *API) jwks(_ context.Context, in *jwksInput) (*jwksOutput, error) {
 	set := a.service.JWKS()
 	out := &jwksOutput{
-		Status: http.StatusOK, CacheControl: "public, max-age=300", ETag: entityTag(set),
+		Status: http.StatusOK, CacheControl: jwksCaching, ETag: entityTag(set),
 		ContentType: "application/jwk-set+json", Body: set,
 	}
 	if in.IfNoneMatch == out.ETag {

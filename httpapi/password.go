@@ -93,36 +93,55 @@ func (a *API) passwordChanged(ctx context.Context, v *visit, id tokenjar.Identit
 	out := &changePasswordOutput{}
 	out.Body.Detail = "The password has been changed."
 	access, refresh := id.ExpiresAt, time.Time{}
-	switch {
-	case spend.token != "":
-		grant, err := a.service.Refresh(ctx, tokenjar.RefreshRequest{
+	if !spend.cookie {
+		out.Body.AccessExpiration, out.Body.AccessExpiresIn = a.until(access)
+		return out
+	}
+	var err error
+	if a.canSpend(ctx, spend) {
+		var grant tokenjar.Grant
+		grant, err = a.service.Refresh(ctx, tokenjar.RefreshRequest{
 			Token: spend.token, Renewal: true, Passive: middleware.Passive(v.request), Client: a.guard.Client(v.request),
 		})
 		if err == nil {
 			access, refresh = grant.AccessExpires, grant.RefreshExpires
 			err = a.guard.SetGrant(v.writer, grant)
 		}
-		switch {
-		case err == nil:
-		case problem.From(err).Status == http.StatusUnauthorized: // ended meanwhile, by whatever
-			out.Body.Detail += " This session has ended. Sign in again."
-			return out
-		default:
-			tokenjar.LoggerFromContext(ctx).WarnContext(ctx, "no new cookies after a password change", "err", err)
-			out.Body.Detail += " This session keeps its cookies until it is renewed."
-			access, refresh = id.ExpiresAt, spend.expires
-		}
-	case spend.cookie:
-		if sess, err := a.service.LiveSession(ctx, id); err == nil {
-			refresh = sess.IdleExpiresAt
-		}
+	} else {
+		var sess tokenjar.Session
+		sess, err = a.service.LiveSession(ctx, id)
+		refresh = sess.IdleExpiresAt
 	}
-	in := a.secondsUntil(access)
-	out.Body.AccessExpiration, out.Body.AccessExpiresIn = utc(access), &in
+	switch {
+	case err == nil:
+	case problem.From(err).Status == http.StatusUnauthorized: // ended meanwhile, by whatever
+		out.Body.Detail += " This session has ended. Sign in again."
+		return out
+	default:
+		tokenjar.LoggerFromContext(ctx).WarnContext(ctx, "no new cookies after a password change", "err", err)
+		out.Body.Detail += " This session keeps its cookies until it is renewed."
+		access, refresh = id.ExpiresAt, spend.expires
+	}
+	out.Body.AccessExpiration, out.Body.AccessExpiresIn = a.until(access)
 	if !refresh.IsZero() {
 		out.Body.RefreshExpiration = utc(refresh)
 	}
 	return out
+}
+
+// canSpend reports whether to spend the refresh cookie would give it a successor. The password checks took their time,
+// and another tab may have used the token's successor meanwhile: to spend it then would be reuse.
+func (a *API) canSpend(ctx context.Context, s spendable) bool {
+	if s.token == "" {
+		return false
+	}
+	_, err := a.service.Inspect(ctx, s.token)
+	return err == nil
+}
+
+func (a *API) until(t time.Time) (*time.Time, *int64) {
+	in := a.secondsUntil(t)
+	return utc(t), &in
 }
 
 func utc(t time.Time) *time.Time {

@@ -357,6 +357,15 @@ func (k *Key) MarshalPrivate() ([]byte, error) {
 	return json.Marshal(jwk)
 }
 
+// Thumbprint returns the RFC 7638 thumbprint of the key with SHA-256, in base64url: equal for equal key material, whatever
+// kid and algorithm it is bound to. A symmetric key has none: "".
+func (k *Key) Thumbprint() string {
+	if k.alg.symmetric() {
+		return ""
+	}
+	return k.material.thumbprint(k.alg)
+}
+
 // MarshalPublic returns the public part of the key as a JWK that [ParseKey] reads back. A symmetric key has none, which is
 // an error.
 func (k *Key) MarshalPublic() ([]byte, error) {

@@ -28,6 +28,9 @@ func ParsePEM(id string, alg Algorithm, text []byte) (*Key, error) {
 	if len(text) > maxPEM {
 		return nil, fmt.Errorf("token: PEM text is longer than %d bytes", maxPEM)
 	}
+	if n := bytes.Count(text, []byte("-----BEGIN ")) - bytes.Count(text, []byte("-----BEGIN EC PARAMETERS-")); n > 1 {
+		return nil, errors.New("token: PEM has more than one key: give each its own file") // also when one is damaged
+	}
 	block, rest := pem.Decode(text)
 	if block == nil {
 		return nil, errors.New("token: no PEM block is in the text")
@@ -38,7 +41,7 @@ func ParsePEM(id string, alg Algorithm, text []byte) (*Key, error) {
 		}
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, errors.New("token: PEM has something behind the key: give each key its own file")
+		return nil, errors.New("token: PEM has something behind the key: remove it")
 	}
 	material, err := parsePEMBlock(block)
 	if err != nil {

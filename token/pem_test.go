@@ -92,7 +92,8 @@ func TestParsePEMReadsEveryUsualForm(t *testing.T) {
 	}{
 		"K-10 nothing":                {"", "", "no PEM block"},
 		"K-10 another text":           {"ssh-ed25519 AAAA", "", "no PEM block"},
-		"K-10 two keys":               {ed8 + ed8, "", "behind the key"},
+		"K-10 two keys":               {ed8 + ed8, "", "more than one key"},
+		"K-10 a damaged key first":    {"-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----\n" + ed8, "", "more than one key"},
 		"K-10 a text behind the key":  {ed8 + "and so on", "", "behind the key"},
 		"K-10 parameters alone":       {"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n", "", "no key"},
 		"K-10 a certificate":          {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "", "certificate"},

@@ -10,4 +10,5 @@ const (
 	Identity  Key = iota // *tokenjar.Identity
 	RequestID            // string
 	Logger               // *slog.Logger
+	Client               // tokenjar.Client
 )

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"strings"
@@ -141,11 +142,11 @@ func (w *World) accessRing(t testing.TB) *token.Ring {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, _, err := w.Store.Store.KeyRing(t.Context())
+	sealed, version, err := w.Store.Store.KeyRing(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := aead.Open(nil, nil, sealed, []byte("key ring"))
+	plain, err := aead.Open(nil, nil, sealed, fmt.Appendf(nil, "key ring\x00version %d", version))
 	if err != nil {
 		t.Fatalf("open key ring: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -103,4 +104,24 @@ func BenchmarkAppendAudit(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/500, "µs/event")
+}
+
+func TestTheTrailIsBoundedWhateverItsAge(t *testing.T) {
+	s := openAt(t, dbPath(t), quiet(), tuning{auditRows: 100})
+	list := events(250)
+	for i := range list {
+		list[i].At, list[i].RequestID = time.Now(), strconv.Itoa(i)
+	}
+	if err := s.AppendAudit(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{120, 30, 0} {
+		if n, err := s.PruneAudit(t.Context(), time.Hour, 120); err != nil || n != want {
+			t.Fatalf("pruned: got %d and %v, want %d", n, err, want)
+		}
+	}
+	left, err := s.AuditTrail(t.Context(), tokenjar.AuditFilter{})
+	if err != nil || len(left) != 100 || left[0].RequestID != "249" || left[99].RequestID != "150" {
+		t.Errorf("%d events are left, %v, want the newest hundred", len(left), err)
+	}
 }

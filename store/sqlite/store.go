@@ -44,6 +44,7 @@ type Store struct {
 	readers     *sql.DB
 	reads       stmts
 	versions    versions
+	auditRows   int64 // kept at most
 
 	closing sync.Once
 	closed  atomic.Bool
@@ -70,6 +71,7 @@ type tuning struct {
 	steps      []string // migrations; nil: those of the program
 	hooks      hooks
 	batch      int           // maxBatch
+	auditRows  int64         // maxAuditRows
 	checkpoint int           // checkpointEvery
 	pause      int64         // walPause
 	idle       time.Duration // idleAfter
@@ -139,7 +141,8 @@ func open(ctx context.Context, path string, cfg Config, t tuning) (_ *Store, err
 	s := &Store{
 		path: path, now: cfg.Now, writer: w, checkpoints: c,
 		readers: readers, reads: stmts{prepare: readers.PrepareContext},
-		versions: versions{dial: dialer(cfg.BusyTimeout, true)},
+		versions:  versions{dial: dialer(cfg.BusyTimeout, true)},
+		auditRows: orDefault(t.auditRows, maxAuditRows),
 	}
 	go w.run()
 	go c.run()
