@@ -35,7 +35,7 @@ func (c *clock) advance(d time.Duration) {
 
 const (
 	testPassword = "correct horse battery staple"
-	testSecret   = "0123456789abcdefghijklmnopqrstuvwxyzABCDEF"
+	testSecret   = "kV3xQ9wLr7tYb2NzHm5sJd8FgCa4PeUo6iXnTqW1"
 )
 
 // hasher is shared: hashing is slow on purpose.

@@ -11,7 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
+
+	"github.com/tokenjar/tokenjar/token"
 )
 
 // There is one secret, and it is never used itself: each purpose has a key of its own, derived with HKDF-SHA256
@@ -40,8 +43,8 @@ type Secret struct {
 // ParseSecret reads a secret file: one secret a line, blank lines and white space around a line ignored. The first
 // line signs and seals; further ones still verify and open.
 //
-// It fails when there is no line, when a line has fewer than 32 bytes or repeats a single byte, and when a line stands
-// twice. The error never contains the secret. [GenerateSecret] makes a good line.
+// It fails when there is no line, when a line stands twice, and when a line is no secret: fewer than 32 bytes, a pattern,
+// words, a comment, an assignment. The error never contains the secret. [GenerateSecret] makes a good line.
 func ParseSecret(text []byte) (Secret, error) {
 	var s Secret
 	for line := range bytes.Lines(text) {
@@ -52,8 +55,14 @@ func ParseSecret(text []byte) (Secret, error) {
 			continue
 		case len(line) < minSecretLine:
 			return Secret{}, fmt.Errorf("secret line %d has %d bytes: at least %d are needed", n, len(line), minSecretLine)
-		case len(bytes.Trim(line, string(line[:1]))) == 0:
-			return Secret{}, fmt.Errorf("secret line %d repeats one byte: it is not random", n)
+		case line[0] == '#':
+			return Secret{}, fmt.Errorf("secret line %d begins with #: the file has secrets in it and no comments", n)
+		case bytes.ContainsAny(line, " \t"):
+			return Secret{}, fmt.Errorf("secret line %d has blanks in it: a secret is one word", n)
+		case assignment.Match(line):
+			return Secret{}, fmt.Errorf("secret line %d is NAME=VALUE: the file has the secret alone in it", n)
+		case token.CheckSecret(line) != nil:
+			return Secret{}, fmt.Errorf("secret line %d is well known, has a word in it or follows a pattern: make a random one", n)
 		}
 		for _, earlier := range s.lines {
 			if bytes.Equal(earlier, line) {
@@ -67,6 +76,8 @@ func ParseSecret(text []byte) (Secret, error) {
 	}
 	return s, nil
 }
+
+var assignment = regexp.MustCompile(`^[A-Z][A-Z0-9_]*=[^=]`)
 
 var errEmptySecret = errors.New("the secret is empty: at least one line of 32 bytes is needed")
 

@@ -53,7 +53,7 @@ func newYard(b *testing.B, alg token.Algorithm) *yard {
 	if err != nil {
 		b.Fatal(err)
 	}
-	secret, err := tokenjar.ParseSecret([]byte("0123456789abcdefghijklmnopqrstuvwxyzABCDEF"))
+	secret, err := tokenjar.ParseSecret([]byte("kV3xQ9wLr7tYb2NzHm5sJd8FgCa4PeUo6iXnTqW1"))
 	if err != nil {
 		b.Fatal(err)
 	}

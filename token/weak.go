@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -32,6 +33,15 @@ var sampleSecrets = []string{
 // characters holds one of them less than once in ten million.
 var sampleWords = []string{"changeme", "change-me", "change_me", "change this", "password", "secret", "example",
 	"insecure", "default", "placeholder", "12345678"}
+
+// CheckSecret returns an error when a symmetric secret is weak: under 32 bytes, printed in a specification, a pattern, or
+// with a word in it that betrays a template. [NewKey] asks it for HS256. The error never contains the secret.
+func CheckSecret(secret []byte) error {
+	if err := checkSecret(secret); err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	return nil
+}
 
 func checkSecret(secret []byte) error {
 	if len(secret) < minSecret {

@@ -33,23 +33,23 @@ func New(networks []string) (*Resolver, error) {
 			}
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}
+		if prefix.Addr().Is4In6() { // judged as the IPv4 network it is
+			if prefix.Bits() < 96 {
+				bad = append(bad, s)
+				continue
+			}
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+		}
 		if prefix.Bits() == 0 {
 			bad = append(bad, s+" (everybody)")
 			continue
 		}
-		r.trusted = append(r.trusted, netip.PrefixFrom(prefix.Addr().Unmap(), unmappedBits(prefix)).Masked())
+		r.trusted = append(r.trusted, prefix.Masked())
 	}
 	if bad != nil {
 		return nil, fmt.Errorf("%s is no network of proxies: write 10.0.0.0/8 or 192.0.2.7", strings.Join(bad, ", "))
 	}
 	return r, nil
-}
-
-func unmappedBits(p netip.Prefix) int {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		return p.Bits() - 96
-	}
-	return p.Bits()
 }
 
 // isTrusted reports whether an address is that of a trusted proxy.

@@ -161,7 +161,7 @@ func TestOnlyATrustedProxySaysHTTP(t *testing.T) { // X-26
 }
 
 func TestNetworksThatTrustEverybodyAreRefused(t *testing.T) {
-	for _, s := range []string{"0.0.0.0/0", "::/0", "proxy.example.com", "10.0.0.0/33", "fe80::1%eth0", ""} {
+	for _, s := range []string{"0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96", "::ffff:10.0.0.0/90", "proxy.example.com", "10.0.0.0/33", "fe80::1%eth0", ""} {
 		if _, err := clientip.New([]string{s}); err == nil {
 			t.Errorf("%q was taken", s)
 		}

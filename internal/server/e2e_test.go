@@ -35,7 +35,7 @@ type node struct {
 // start runs a node on a database, which is made with the user ada if it is not there yet.
 func start(t *testing.T, database string, change func(*config.Config)) *node {
 	t.Helper()
-	secret, err := tokenjar.ParseSecret([]byte("e2e-secret-0123456789abcdefghijklmnopqrstuvwxyz"))
+	secret, err := tokenjar.ParseSecret([]byte("e2e-Wn4Rk8Yd2Pc6Gf9Ms3Jj7Zt5Vb1Xw0Ln_uEaTiOo"))
 	if err != nil {
 		t.Fatal(err)
 	}

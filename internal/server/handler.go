@@ -156,14 +156,27 @@ func hideTokens(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// clip bounds what a client can put into a line of log. Escaping is the log handler's.
+// clip bounds what a client can put into a line of log, and takes out what some terminals obey: the log handlers escape
+// ASCII controls alone.
 func clip(s string) string {
 	const most = 256
+	more := ""
 	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
+		s, more = strings.ToValidUTF8(s[:most], ""), "…"
 	}
-	return s
+	if strings.ContainsFunc(s, odd) {
+		s = strings.Map(func(r rune) rune {
+			if odd(r) {
+				return '·'
+			}
+			return r
+		}, s)
+	}
+	return s + more
 }
+
+// odd reports whether a character of a path or a method is none that a program of good faith sends: they are ASCII.
+func odd(r rune) bool { return r < ' ' || r > '~' }
 
 // recorder remembers status, size and route for the log and the metrics.
 type recorder struct {

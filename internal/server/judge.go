@@ -57,7 +57,7 @@ func (s *Server) judge(next func(http.ResponseWriter, *http.Request, string)) ht
 			s.refuse(w, r, problem.New(problem.MisdirectedHost).
 				WithDetail("This server does not answer for that host. Its address is "+s.publicURL+"."))
 			return
-		case s.https && s.proxies.SaysHTTP(r):
+		case s.https && s.proxies.SaysHTTP(r) && !health:
 			s.refuse(w, r, problem.New(problem.MisdirectedHost).
 				WithDetail("This request came by plain http. Use "+s.publicURL+"."))
 			return

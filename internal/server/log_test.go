@@ -172,3 +172,15 @@ func TestPanicInAHandler(t *testing.T) {
 		t.Errorf("afterwards: %d %s", a.Status, a.Body)
 	}
 }
+
+func TestNothingThatATerminalObeysReachesTheLog(t *testing.T) { // LG-05
+	w := servertest.Start(t)
+	for _, path := range []string{"/\u009b31mforged", "/%C2%9B31m", "/\u202eabc", "/a\u0085b"} {
+		w.Answers(t, "GET "+path+" HTTP/1.1\r\nHost: "+w.Host()+"\r\nConnection: close\r\n\r\n", "GET")
+	}
+	for _, r := range w.Log.String() {
+		if r > '~' && r != '·' && r != '…' {
+			t.Fatalf("the log holds %U", r)
+		}
+	}
+}

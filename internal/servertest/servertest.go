@@ -29,7 +29,7 @@ const (
 	Eve      = "eve"
 	Disabled = "disabled"
 	Password = "correct horse battery staple"
-	Secret   = "canary-secret-0123456789abcdefghijklmnopqrstuv"
+	Secret   = "canary-Hq7Zt3Vb9Xw2Ln5Rk8Yd4Pc6Gf1Ms0Jj_uEaT-iOoS"
 )
 
 // Clock is a wall clock that tests set.

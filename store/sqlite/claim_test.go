@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -146,5 +148,23 @@ func TestT17NoTokenIDIsInTheFiles(t *testing.T) {
 				t.Error("the newest token's hash is not in the files: the search does not work")
 			}
 		}
+	}
+}
+
+func TestALinkToTheDatabaseIsTheSameDatabase(t *testing.T) {
+	path := dbPath(t)
+	s := openAt(t, path, quiet(), tuning{})
+	release, err := s.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	other := openAt(t, link, quiet(), tuning{})
+	if _, err := other.Lock(); err == nil {
+		t.Error("two servers use one database, by two names")
 	}
 }

@@ -27,6 +27,10 @@ func prepareFile(ctx context.Context, path string) (string, error) {
 	if path == "" || path == ":memory:" {
 		return "", errors.New("a database file is needed; package store/memory keeps everything in memory")
 	}
+	// One name for one file, however it is reached: the lock lies beside it, under that name.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
