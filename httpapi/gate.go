@@ -121,7 +121,7 @@ func (a *API) signIn(op operation, next http.Handler) http.Handler {
 // enterWithBody passes a request on with its body, unless it has been refused already.
 func (op operation) enterWithBody(w http.ResponseWriter, r *http.Request, v *visit, refused error, next http.Handler) {
 	if refused == nil {
-		refused = refuseQuery(r)
+		refused = op.refuseQuery(r)
 	}
 	var body []byte
 	if refused == nil {
@@ -164,7 +164,7 @@ func (a *API) tokenGate(op operation, always bool, next http.Handler) http.Handl
 		if !v.bodyToken && (always || shown.AnyCookie) {
 			err = a.guard.CheckOrigin(r)
 		}
-		for _, next := range []error{readErr, bodyErr, refuseQuery(r)} {
+		for _, next := range []error{readErr, bodyErr, op.refuseQuery(r)} {
 			if err == nil {
 				err = next
 			}
@@ -348,15 +348,21 @@ func checkMediaType(h http.Header) error {
 	return nil
 }
 
-// refuseQuery keeps credentials out of URLs, which are logged and kept in histories: these operations know no
-// parameter but "all".
-func refuseQuery(r *http.Request) error {
-	switch r.URL.RawQuery {
-	case "", "all=true", "all=false":
+// refuseQuery keeps credentials out of URLs, which are logged and kept in histories: these operations know no parameter,
+// but sign-out, which knows "all".
+func (op operation) refuseQuery(r *http.Request) error {
+	query := r.URL.RawQuery
+	refusal := problem.New(problem.ValidationFailed).WithStatus(http.StatusBadRequest)
+	switch {
+	case query == "":
+		return nil
+	case !op.takesAll:
+		return refusal.WithDetail("This takes no query parameters. Credentials belong in the body.")
+	case query == "all=true", query == "all=false":
 		return nil
 	}
-	return problem.New(problem.ValidationFailed).WithStatus(http.StatusBadRequest).
-		WithDetail("This takes no query parameters. Credentials belong in the body.")
+	return refusal.WithDetail("The one parameter is all, which is true or false.").
+		WithErrors(problem.Field{Field: "all", Code: "invalid", Detail: "Write all=true or all=false, and nothing else."})
 }
 
 // hasToken reports whether a body brings a token of its own, under the member this operation takes it from.

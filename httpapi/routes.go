@@ -16,7 +16,7 @@ func (a *API) register() {
 
 	a.tag("sign-in", "Sign in, stay in, sign out")
 	add(a, a.signIn, post(at+"/login", "login", "Sign in", body, refuses(readsBody, readsHeader, forgery, triesLogin), setsCookies(200), mayClear(401)), a.login)
-	add(a, a.spend, post(at+"/logout", "logout", "Sign out", refuses(readsBody, readsHeader, forgery, asksStore), shows(anyToken|nothing), setsCookies(200)), a.logout)
+	add(a, a.spend, post(at+"/logout", "logout", "Sign out", takesAll, refuses(readsBody, readsHeader, forgery, asksStore), shows(anyToken|nothing), setsCookies(200)), a.logout)
 	add(a, a.spend, post(at+"/token/refresh", "refresh", "Renew the session", bodyWithToken("refresh"), passive, refuses(readsBody, readsHeader, forgery, noRefresh, wait, makesTokens), shows(refreshCookie|nothing), maySet(200), mayClear(401)), a.refresh)
 
 	a.tag("tokens", "For clients that keep their tokens themselves")
@@ -61,6 +61,7 @@ type operation struct {
 	members  []string       // that the body may have
 	refusals []refusal      // beside those that are the same everywhere
 	shown    credentialKind // by what a request may be authenticated
+	takesAll bool           // the query parameter "all"
 	cookies  map[int]bool   // statuses that set or clear cookies: true for always
 	renews   bool           // the session is renewed on the way, so every answer may set cookies
 	passive  bool           // X-Passive is looked at
@@ -87,6 +88,8 @@ func ofMember(op *operation) {
 }
 
 func passive(op *operation) { op.passive = true }
+
+func takesAll(op *operation) { op.takesAll = true }
 
 // setsCookies, maySet and mayClear say on which answers there are cookies.
 func setsCookies(status int) func(*operation) { return withCookies(status, true) }

