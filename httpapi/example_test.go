@@ -22,7 +22,7 @@ import (
 // A program that embeds the API and has an OpenAPI document of its own says in it, by our schemes, which of its
 // operations need a signed-in user. The guard around its handler is what makes it true.
 func ExampleAPI_SecuritySchemes() {
-	secret, err := tokenjar.ParseSecret([]byte("an example alone: make yours with tokenjar init"))
+	secret, err := tokenjar.ParseSecret([]byte(tokenjar.GenerateSecret())) // in a program: from a file
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -416,7 +416,7 @@ func TestTheGuardFollowsTheSecret(t *testing.T) {
 			}
 		}
 	}
-	if secret, err = tokenjar.ParseSecret([]byte(strings.Repeat("another-secret-0123456789", 2))); err != nil {
+	if secret, err = tokenjar.ParseSecret([]byte(tokenjar.GenerateSecret())); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = e.Service.ReplaceSecret(t.Context(), secret) // refused: the ring does not open; nothing changes
