@@ -148,11 +148,21 @@ func (b *keyBox) add(key *token.Key, now, from time.Time) error {
 
 // generate adds a new key.
 func (b *keyBox) generate(alg token.Algorithm, now, from time.Time) (*token.Key, error) {
-	key, err := token.GenerateKey(alg)
+	key, err := newSigningKey(alg)
 	if err != nil {
 		return nil, err
 	}
 	return key, b.add(key, now, from)
+}
+
+// newSigningKey makes a key whose id can be typed: one that begins with a hyphen would be taken for a flag.
+func newSigningKey(alg token.Algorithm) (*token.Key, error) {
+	for {
+		key, err := token.GenerateKey(alg)
+		if err != nil || key.ID()[0] != '-' {
+			return key, err
+		}
+	}
 }
 
 // advance moves keys on in their lives, and reports whether any has moved. When several have been waiting beyond their

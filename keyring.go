@@ -56,7 +56,7 @@ func (r *KeyRing) Keys(ctx context.Context) ([]KeyInfo, error) {
 // Rotate makes a new key. It is published as the next one and signs after twice [JWKSMaxAge]; with now it signs at once,
 // and services that keep the key set may refuse its tokens for that long. Keys that were to be next are replaced by it.
 func (r *KeyRing) Rotate(ctx context.Context, alg token.Algorithm, now bool) (KeyInfo, error) {
-	key, err := token.GenerateKey(alg)
+	key, err := newSigningKey(alg)
 	if err != nil {
 		return KeyInfo{}, fmt.Errorf("rotate key: %w", err)
 	}

@@ -99,7 +99,7 @@ func TestEverySettingIsDocumentedAndNoneButTheSecretIsSecret(t *testing.T) {
 }
 
 func TestValuesSayWhereTheyComeFrom(t *testing.T) {
-	const secret = "hunter2hunter2hunter2hunter2hunter2"
+	const secret = "hunter2-Qw9Lr7tYb2NzHm5sJd8FgCa4PeUo6"
 	l, err := config.LoadText(config.Source{
 		Environ: []string{"TOKENJAR_SESSION_IDLE=2h", "TOKENJAR_SECRET=" + secret, "TOKENJAR_PASSWORD_MIN_LENGTH=12"},
 		Flags:   map[string]string{"listen": "127.0.0.1:1"},
