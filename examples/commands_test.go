@@ -85,7 +85,7 @@ func TestTheCommandsOfTheHowToPages(t *testing.T) {
 			},
 			2: func(h *house) { h.renewed() },
 		}},
-		{"secret.md", []string{"sed", "awk"}, map[int]func(h *house){
+		{"secret.md", []string{"sed", "awk", "sqlite3", "openssl"}, map[int]func(h *house){
 			0: func(h *house) {
 				h.renewed()
 				h.ada.call("PATCH", "/auth/user", `{"first_name":"Ada"}`).want(h.t, http.StatusOK, "")
@@ -93,6 +93,13 @@ func TestTheCommandsOfTheHowToPages(t *testing.T) {
 			1: func(h *house) {
 				h.ada.forget("access_token")
 				h.soon("token_invalid", h.user)
+				h.ada, _, _ = signIn(h.t, h.base)
+				h.server.stop()
+			},
+			2: func(h *house) {
+				h.serve()
+				h.ada.forget("access_token")
+				h.user().want(h.t, http.StatusUnauthorized, "token_invalid")
 				signIn(h.t, h.base)
 			},
 		}},

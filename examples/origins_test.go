@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tokenjar/tokenjar"
 )
 
 // The settings of docs/howto/other-origins.md, each in a running server, with what a browser would send and read.
@@ -26,7 +28,7 @@ func TestOtherOrigins(t *testing.T) {
 	serve := func(t *testing.T, settings string) *visitor {
 		dir, port := t.TempDir(), freePort(t)
 		write(t, filepath.Join(dir, "tokenjar.yaml"), settings)
-		write(t, filepath.Join(dir, "tokenjar.secret"), "a line of a test, long enough to be one\n")
+		write(t, filepath.Join(dir, "tokenjar.secret"), tokenjar.GenerateSecret()+"\n")
 		if err := os.Chmod(filepath.Join(dir, "tokenjar.secret"), 0o600); err != nil {
 			t.Fatal(err)
 		}
