@@ -164,9 +164,9 @@ func (a *API) tokenGate(op operation, always bool, next http.Handler) http.Handl
 		if !v.bodyToken && (always || shown.AnyCookie) {
 			err = a.guard.CheckOrigin(r)
 		}
-		for _, next := range []error{readErr, bodyErr, op.refuseQuery(r)} {
+		for _, found := range []error{readErr, bodyErr, refuseQuery(r)} {
 			if err == nil {
-				err = next
+				err = found
 			}
 		}
 		if err == nil && !op.body && len(members) > 0 {

@@ -44,34 +44,45 @@ class Page {
     const main = document.getElementById('operations');
     const contents = document.getElementById('contents');
     const filter = el('input', { type: 'search', 'aria-label': 'Filter the operations', placeholder: 'Filter' });
-    contents.append(filter);
+    const found = el('p', { class: 'soft', role: 'status' });
+    contents.append(filter, found);
     main.append(...this.doc.info.description.split('\n\n').map((text) => el('p', { class: 'soft' }, text)));
     for (const tag of this.doc.tags) {
       const own = this.operations().filter((op) => op.tags?.includes(tag.name));
-      main.append(el('h2', { id: `group-${tag.name}` }, tag.description), ...own.map((op) => this.operation(op)));
-      contents.append(el('h2', {}, tag.description), el('ul', {}, own.map((op) => this.link(op))));
+      main.append(group(el('h2', { id: `group-${tag.name}` }, tag.description), own.map((op) => this.operation(op))));
+      contents.append(group(el('h2', {}, tag.description), el('ul', {}, own.map((op) => this.link(op)))));
     }
-    main.append(el('h2', { id: 'anywhere' }, 'Refusals on any path'), this.responses(this.anywhere()));
-    main.append(el('h2', { id: 'security' }, 'How a request says who it is from'), this.schemes());
-    contents.append(el('h2', {}, 'Everywhere'), el('ul', {},
-      el('li', {}, el('a', { href: '#anywhere' }, 'Refusals on any path')),
-      el('li', {}, el('a', { href: '#security' }, 'Credentials'))));
-    filter.addEventListener('input', () => this.filter(filter.value.toLowerCase()));
+    const refusals = `refusals on any path ${this.codes(this.anywhere())}`;
+    const credentials = 'credentials: how a request says who it is from';
+    main.append(
+      el('section', { 'data-text': refusals }, el('h2', { id: 'anywhere' }, 'Refusals on any path'), this.responses(this.anywhere())),
+      el('section', { 'data-text': credentials }, el('h2', { id: 'security' }, 'How a request says who it is from'), this.schemes()));
+    contents.append(group(el('h2', {}, 'Everywhere'), el('ul', {},
+      el('li', { 'data-text': refusals }, el('a', { href: '#anywhere' }, 'Refusals on any path')),
+      el('li', { 'data-text': credentials }, el('a', { href: '#security' }, 'Credentials')))));
+    filter.addEventListener('input', () => {
+      found.textContent = show(filter.value.trim().toLowerCase()) ? '' : 'Nothing matches.';
+    });
     addEventListener('hashchange', showTarget);
     showTarget();
   }
 
   link(op) {
-    return el('li', { 'data-text': text(op) }, el('a', { href: `#${op.operationId}` }, `${op.method.toUpperCase()} ${op.path}`));
+    return el('li', { 'data-text': this.text(op) }, el('a', { href: `#${op.operationId}` }, `${op.method.toUpperCase()} ${op.path}`));
   }
 
-  filter(wanted) {
-    for (const node of document.querySelectorAll('[data-text]')) node.hidden = !node.dataset.text.includes(wanted);
+  /** What the filter looks for in an operation: its names, and the codes of its refusals. */
+  text(op) {
+    return `${op.method} ${op.path} ${op.operationId} ${op.summary} ${this.codes(op.responses)}`.toLowerCase();
+  }
+
+  codes(responses) {
+    return Object.values(responses).flatMap((found) => codesOf(this.resolve(found)) ?? []).join(' ');
   }
 
   operation(op) {
     const body = op.requestBody?.content?.['application/json'];
-    return el('details', { class: 'operation', id: op.operationId, 'data-text': text(op) },
+    return el('details', { class: 'operation', id: op.operationId, 'data-text': this.text(op) },
       el('summary', {},
         el('span', { class: `method ${op.method}` }, op.method.toUpperCase()),
         el('span', { class: 'path' }, op.path), el('span', { class: 'soft' }, op.summary)),
@@ -106,7 +117,7 @@ class Page {
       const response = this.resolve(found);
       const media = Object.entries(response.content ?? {});
       const status = response['x-status']?.join(', ') ?? key;
-      const codes = media.map(([, m]) => m.schema?.properties?.code?.enum).find(Boolean);
+      const codes = codesOf(response);
       return el('details', { class: 'response' },
         el('summary', {}, code(status), ' ', codes ? codes.join(', ') : response.description),
         el('div', {},
@@ -180,8 +191,21 @@ class Page {
   }
 }
 
-function text(op) {
-  return `${op.method} ${op.path} ${op.operationId} ${op.summary}`.toLowerCase();
+/** The codes that a response's problem document may have, if it is one. */
+function codesOf(response) {
+  return Object.values(response.content ?? {}).map((m) => m.schema?.properties?.code?.enum).find(Boolean);
+}
+
+/** A heading and what is under it; it goes when nothing is left there. */
+function group(...children) {
+  return el('section', { 'data-group': '' }, ...children);
+}
+
+/** Shows what has the wanted text in it, and reports whether there is any. */
+function show(wanted) {
+  for (const node of document.querySelectorAll('[data-text]')) node.hidden = !node.dataset.text.includes(wanted);
+  for (const node of document.querySelectorAll('[data-group]')) node.hidden = !node.querySelector('[data-text]:not([hidden])');
+  return document.querySelector('[data-text]:not([hidden])') !== null;
 }
 
 function code(content) {

@@ -14,6 +14,9 @@ async function call(method, path, body, type = 'application/json') {
   return data
 }
 
+let user // whose note is shown
+let typing // who has changed it and not saved: it stays, even if they have to sign in again in between
+
 // Whether somebody is signed in is the server's to say: it alone can read the cookies.
 async function show() {
   const session = await call('GET', '/auth/session')
@@ -21,7 +24,10 @@ async function show() {
   $('page').hidden = !session.authenticated
   if (!session.authenticated) return
   $('name').textContent = session.user.username
+  user = session.user.id
+  if (typing === user) return
   $('page').elements.note.value = (await call('GET', '/api/note')).note
+  typing = undefined
 }
 
 // handle runs what a button does, says how it went, and shows the page as it is then.
@@ -39,16 +45,26 @@ async function handle(work, done) {
 $('sign-in').addEventListener('submit', event => {
   event.preventDefault()
   const { username, password } = Object.fromEntries(new FormData(event.target))
-  event.target.reset()
+  event.target.elements.password.value = ''
   handle(() => call('POST', '/auth/login', JSON.stringify({ username, password })), '')
 })
 
+$('page').addEventListener('input', () => { typing = user })
+
 $('page').addEventListener('submit', event => {
   event.preventDefault()
-  const text = event.target.elements.note.value
-  handle(() => call('PUT', '/api/note', text, 'text/plain'), 'Saved.')
+  const { note } = event.target.elements
+  const text = note.value
+  handle(async () => {
+    await call('PUT', '/api/note', text, 'text/plain')
+    if (note.value === text) typing = undefined
+  }, 'Saved.')
 })
 
-$('sign-out').addEventListener('click', () => handle(() => call('POST', '/auth/logout'), 'Signed out.'))
+$('sign-out').addEventListener('click', () => handle(async () => {
+  await call('POST', '/auth/logout')
+  typing = undefined
+  $('page').reset()
+}, 'Signed out.'))
 
 show()
