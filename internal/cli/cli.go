@@ -72,7 +72,7 @@ func newRoot(w world) *cobra.Command {
 	root.SetIn(w.stdin)
 	root.SetOut(w.stdout)
 	root.SetErr(w.stderr)
-	root.PersistentFlags().StringVar(&o.config, "config", "", "configuration `file` (default tokenjar.yaml, if there is one)")
+	root.PersistentFlags().Var((*text)(&o.config), "config", "configuration `file` (default tokenjar.yaml, if there is one)")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(o), demoCommand(o), initCommand(o), configCommand(o), migrateCommand(o),
 		usersCommand(o), sessionsCommand(o), keysCommand(o), secretCommand(o),
@@ -83,6 +83,21 @@ func newRoot(w world) *cobra.Command {
 	}
 	root.SetUsageTemplate(usage)
 	return root
+}
+
+// A text is the value of a flag. It refuses to be empty: a flag is given to say something, and a variable of the shell
+// that is not set must not turn "this one" into "any".
+type text string
+
+func (t *text) String() string { return string(*t) }
+func (t *text) Type() string   { return "string" }
+
+func (t *text) Set(value string) error {
+	if value == "" {
+		return errors.New("it is empty: give it a value, or leave it out")
+	}
+	*t = text(value)
+	return nil
 }
 
 // usage is cobra's own, with the example at the end, where the eye rests.

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,26 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("got %d\n%s\nwant %d\n%s", code, stderr, tt.code, tt.want)
 			}
 		})
+	}
+}
+
+func TestAnEmptyFlagIsNoFlag(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tokenjarDo(t, goodPassword, "users", "create", "ada", "--email", "ada@example.com", "--password-stdin")
+	before := secretLines(t)
+	for _, words := range []string{
+		"secret rotate --promote=", "sessions list --user=", "sessions revoke --all --user=", "config print --config=",
+		"serve --public-url=", "demo --password=", "init --dir=", "users create grace --email=",
+	} {
+		code, stdout, stderr := cli.Run(goodPassword, nil, strings.Fields(words)...)
+		empty := strings.TrimSuffix(words[strings.LastIndex(words, "--"):], "=")
+		want := `tokenjar: error: invalid argument "" for "` + empty + `" flag: it is empty: give it a value, or leave it out` + "\n"
+		if code != 2 || stdout != "" || !strings.HasPrefix(stderr, want) {
+			t.Errorf("%s: got %d %q %q, want 2 and %q", words, code, stdout, stderr, want)
+		}
+	}
+	if after := secretLines(t); !slices.Equal(before, after) {
+		t.Error("the secret was changed")
 	}
 }
 

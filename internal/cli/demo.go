@@ -41,9 +41,11 @@ It reads no configuration, except a file that is named with --config.`,
 		Example: "  tokenjar demo --access-lifetime 20s",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVar(&d.listen, "listen", "127.0.0.1:8080", "`address` and port; without this flag another port if that one is taken")
-	c.Flags().StringVar(&d.accessLifetime, "access-lifetime", "1m", "life of an access token, short enough to watch its renewal")
-	c.Flags().StringVar(&d.password, "password", "", "password of the user (default one made for this run)")
+	d.listen = "127.0.0.1:8080"
+	c.Flags().Var((*text)(&d.listen), "listen", "`address` and port; without this flag another port if that one is taken")
+	d.accessLifetime = "1m"
+	c.Flags().Var((*text)(&d.accessLifetime), "access-lifetime", "life of an access token, short enough to watch its renewal")
+	c.Flags().Var((*text)(&d.password), "password", "password of the user (default one made for this run)")
 	c.Flags().BoolVar(&d.verbose, "verbose", false, "log requests and security events")
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
 		d.fixedListen = c.Flags().Changed("listen")
@@ -73,7 +75,8 @@ func (o *options) demo(ctx context.Context, d demo) (err error) {
 	if err != nil {
 		return err
 	}
-	log := newLogger(o.stderr, cfg.Log)
+	log, lines := serverLog(o.stderr, cfg.Log)
+	defer func() { err = lastLines(lines, err) }()
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
@@ -103,7 +106,7 @@ func (o *options) demo(ctx context.Context, d demo) (err error) {
 	}
 
 	opts := server.Options{
-		Logger: log, Version: version().Version,
+		Logger: log, LogDropped: lines.Dropped, Version: version().Version,
 		Demo:  &server.Demo{Username: demoUser, Password: d.password},
 		Ready: func(url string) { greet(o.stdout, url, d.password) },
 	}

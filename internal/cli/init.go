@@ -26,8 +26,9 @@ It never overwrites a file. With --config the settings get another name or place
 		Example: "  tokenjar init --dir /etc/tokenjar --public-url https://app.example.com",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVar(&dir, "dir", ".", "`folder` to write to, made if needed")
-	c.Flags().StringVar(&publicURL, "public-url", "", "`URL` under which browsers will know the server")
+	dir = "."
+	c.Flags().Var((*text)(&dir), "dir", "`folder` to write to, made if needed")
+	c.Flags().Var((*text)(&publicURL), "public-url", "`URL` under which browsers will know the server")
 	c.RunE = fail(func(context.Context, []string) error {
 		file := filepath.Join(dir, config.DefaultFile)
 		if o.config != "" {

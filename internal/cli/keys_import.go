@@ -37,7 +37,7 @@ What is in the database is sealed under the secret; remove the file when you hav
 		},
 	}
 	c.Flags().BoolVar(&now, "now", false, "sign with it at once: services that keep the published keys may refuse its tokens for some minutes")
-	c.Flags().StringVar(&algorithm, "algorithm", "", "what an RSA key in PEM is for (default token.algorithm)")
+	c.Flags().Var((*text)(&algorithm), "algorithm", "what an RSA key in PEM is for (default token.algorithm)")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, args []string) error {
 		return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, ring *tokenjar.KeyRing) error {

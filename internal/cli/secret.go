@@ -47,7 +47,7 @@ server with it, and run tokenjar secret rotate --reseal with the same environmen
 		Args:    cobra.NoArgs,
 	}
 	c.Flags().BoolVar(&r.add, "add", false, "put a fresh line second, which changes nothing yet")
-	c.Flags().StringVar(&r.promote, "promote", "", "put the line of this `name` first; does nothing if it is")
+	c.Flags().Var((*text)(&r.promote), "promote", "put the line of this `name` first; does nothing if it is")
 	c.Flags().BoolVar(&r.reseal, "reseal", false, "leave the lines as they are and seal the keys under the first one")
 	c.MarkFlagsMutuallyExclusive("add", "promote", "reseal")
 	jsonFlag(c, &r.asJSON)

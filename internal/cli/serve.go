@@ -31,7 +31,10 @@ comes later wins. Without any, it serves this machine alone and keeps its secret
 It is ready when it has printed its address; GET /readyz then answers 200. At SIGTERM and SIGINT /readyz says 503 for a
 second, then the requests under way may finish, for at most 10 seconds; a second signal ends it at once. SIGHUP is
 ignored: to take on new settings, restart it. What tokenjar users, sessions, keys and secret change while it runs is taken
-on within a second. Logs go to standard error.`,
+on within a second.
+
+Logs go to standard error. When nobody reads them the server goes on: lines are then dropped, and both the log and the
+metric tokenjar_log_lines_dropped_total say how many.`,
 		Example: "  tokenjar serve --listen 127.0.0.1:9000\n" +
 			"  tokenjar serve --listen :8080 --public-url https://app.example.com",
 		Args: cobra.NoArgs,
@@ -44,8 +47,8 @@ on within a second. Logs go to standard error.`,
 // settingFlags adds the flags that are settings. The function it returns gives those that were used, by key.
 func settingFlags(c *cobra.Command) func() map[string]string {
 	var listen, publicURL string
-	c.Flags().StringVar(&listen, "listen", "", "`address` and port to listen on (default 127.0.0.1:8080)")
-	c.Flags().StringVar(&publicURL, "public-url", "", "`URL` under which browsers know this server")
+	c.Flags().Var((*text)(&listen), "listen", "`address` and port to listen on (default 127.0.0.1:8080)")
+	c.Flags().Var((*text)(&publicURL), "public-url", "`URL` under which browsers know this server")
 	return func() map[string]string {
 		used := map[string]string{}
 		if c.Flags().Changed("listen") {
@@ -63,10 +66,11 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx, func() {}, os.Interrupt, syscall.SIGTERM)
+	log, lines := serverLog(o.stderr, cfg.Log)
+	defer func() { err = lastLines(lines, err) }()
+	ctx, stop := untilSignal(ctx, func() { lines.close(flushWithin / 10) }, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ignoreHangup()
-	log := newLogger(o.stderr, cfg.Log)
 	for _, warning := range cfg.Warnings {
 		log.Warn(warning)
 	}
@@ -91,7 +95,7 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 
 	var address net.Addr
 	s, err := server.Open(ctx, cfg.Config, secret, store, server.Options{
-		Logger: log, Version: version().Version, Notice: notice, Secret: secretAgain(cfg),
+		Logger: log, LogDropped: lines.Dropped, Version: version().Version, Notice: notice, Secret: secretAgain(cfg),
 		Ready: func(url string) {
 			fmt.Fprintf(o.stdout, "tokenjar serves %s (listening on %s)\n", url, address)
 		},
@@ -101,6 +105,14 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 	}
 	address = s.Addr()
 	return s.Run(ctx)
+}
+
+// lastLines ends the log. Where nobody reads it, an error would not be read either: it is kept as the exit code alone.
+func lastLines(lines *logWriter, err error) error {
+	if !lines.close(flushWithin) && err != nil {
+		return errSaid
+	}
+	return err
 }
 
 // secretAgain returns what reads the secret file again while the server runs; nil when there is no file that could

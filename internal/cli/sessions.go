@@ -43,7 +43,7 @@ func sessionsListCommand(o *options) *cobra.Command {
 		Example: "  tokenjar sessions list --user ada",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVar(&user, "user", "", "only those of this `user`, by name, address or id")
+	c.Flags().Var((*text)(&user), "user", "only those of this `user`, by name, address or id")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
 		return o.withStore(ctx, func(_ config.Loaded, store *sqlite.Store) error {
@@ -114,7 +114,7 @@ After a backup was put back, --all makes sure that nothing that ended since then
 			return nil
 		},
 	}
-	c.Flags().StringVar(&user, "user", "", "all of this `user`, by name, address or id")
+	c.Flags().Var((*text)(&user), "user", "all of this `user`, by name, address or id")
 	c.Flags().BoolVar(&all, "all", false, "all of all users")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, ids []string) error {

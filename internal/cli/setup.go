@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
@@ -24,16 +26,30 @@ func (o *options) load(flags map[string]string) (config.Loaded, error) {
 	return cfg, err
 }
 
-// newLogger logs to standard error as the configuration says.
-func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
+// newLogger logs to standard error as the configuration says. It waits for whoever reads; see [serverLog].
+func newLogger(w io.Writer, cfg config.Log) *slog.Logger { return slog.New(logHandler(w, cfg)) }
+
+// serverLog is newLogger for what must go on when nobody reads. The caller closes the writer, last of all.
+func serverLog(w io.Writer, cfg config.Log) (*slog.Logger, *logWriter) {
+	lines := newLogWriter(w, func(n int64) []byte {
+		var line bytes.Buffer
+		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines are missing here, because they were not read fast enough", 0)
+		r.AddAttrs(slog.Int64("dropped", n))
+		logHandler(&line, cfg).Handle(context.Background(), r) // whatever the level is; a buffer takes all
+		return line.Bytes()
+	})
+	return newLogger(lines, cfg), lines
+}
+
+func logHandler(w io.Writer, cfg config.Log) slog.Handler {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	}
 	o := &slog.HandlerOptions{Level: levels[cfg.Level]}
 	if cfg.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, o))
+		return slog.NewTextHandler(w, o)
 	}
-	return slog.New(slog.NewJSONHandler(w, o))
+	return slog.NewJSONHandler(w, o)
 }
 
 // A database is never made without its secret, and a secret never for a database that exists: the database holds keys

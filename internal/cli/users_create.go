@@ -34,7 +34,7 @@ on the machine could read it.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&email, "email", "", "mail `address`, by which the user can sign in as well")
+	c.Flags().Var((*text)(&email), "email", "mail `address`, by which the user can sign in as well")
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input: one line")
 	c.Flags().BoolVar(&staff, "staff", false, "make the user a member of the staff")
 	jsonFlag(c, &asJSON)

@@ -37,7 +37,8 @@ type Metrics struct {
 	inFlight, connsOpen                     atomic.Int64
 	addressUnknown, connsShed, acceptErrors atomic.Uint64
 
-	stats atomic.Pointer[func() tokenjar.Stats]
+	stats      atomic.Pointer[func() tokenjar.Stats]
+	logDropped atomic.Pointer[func() int64]
 }
 
 type request struct {
@@ -146,6 +147,13 @@ func (m *Metrics) AcceptError() { m.acceptErrors.Add(1) }
 // Follow reads a service's figures at each scrape.
 func (m *Metrics) Follow(stats func() tokenjar.Stats) { m.stats.Store(&stats) }
 
+// FollowLog reads, at each scrape, how many lines the log has lost. Nil: it loses none.
+func (m *Metrics) FollowLog(dropped func() int64) {
+	if dropped != nil {
+		m.logDropped.Store(&dropped)
+	}
+}
+
 // Registry returns the registry.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
@@ -180,6 +188,11 @@ func (f figures) Collect(ch chan<- prometheus.Metric) {
 	put(connsOpen, float64(m.connsOpen.Load()))
 	put(connsShed, float64(m.connsShed.Load()))
 	put(acceptErrors, float64(m.acceptErrors.Load()))
+	lost := int64(0)
+	if dropped := m.logDropped.Load(); dropped != nil {
+		lost = (*dropped)()
+	}
+	put(logDropped, float64(lost))
 	put(buildInfo, 1, m.version, runtime.Version())
 	stats := m.stats.Load()
 	if stats == nil {

@@ -33,6 +33,7 @@ const (
 	auditDropped   = "tokenjar_audit_events_dropped_total"
 	cacheHits      = "tokenjar_token_cache_hits_total"
 	cacheMisses    = "tokenjar_token_cache_misses_total"
+	logDropped     = "tokenjar_log_lines_dropped_total"
 	keyAge         = "tokenjar_signing_key_age_seconds"
 	buildInfo      = "tokenjar_build_info"
 )
@@ -57,6 +58,7 @@ var table = []Metric{
 	{auditDropped, "counter", nil, "Security events that did not reach the store and stand in the log alone."},
 	{cacheHits, "counter", nil, "Access tokens found among those verified before."},
 	{cacheMisses, "counter", nil, "Access tokens whose signature had to be verified."},
+	{logDropped, "counter", nil, "Lines of the log that were dropped because nobody read them fast enough."},
 	{keyAge, "gauge", nil, "Age of the key that signs access tokens."},
 	{buildInfo, "gauge", []string{"version", "go_version"}, "Always 1; the labels tell what runs."},
 }

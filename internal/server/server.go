@@ -35,11 +35,12 @@ type Store interface {
 
 // Options are what a configuration file cannot say.
 type Options struct {
-	Logger  *slog.Logger
-	Now     func() time.Time // default time.Now
-	Demo    *Demo            // the demo's page and sample API
-	Version string
-	Ready   func(url string) // called once, when the server listens
+	Logger     *slog.Logger
+	LogDropped func() int64     // how many lines the log has lost; default: none is
+	Now        func() time.Time // default time.Now
+	Demo       *Demo            // the demo's page and sample API
+	Version    string
+	Ready      func(url string) // called once, when the server listens
 	// Notice is how long, at the stop, /readyz says 503 before connections are refused, so that whoever balances the
 	// load can look elsewhere first. Default: none.
 	Notice time.Duration
@@ -149,6 +150,7 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 		return nil, err
 	}
 	s.metrics.Follow(s.service.Stats)
+	s.metrics.FollowLog(opts.LogDropped)
 	cookies, err := cookie.New(cfg.CookieConfig(s.publicURL))
 	if err != nil {
 		return nil, err
