@@ -3,6 +3,9 @@ package cli_test
 import (
 	"encoding/json"
 	"log/slog"
+	"os"
+	"os/exec"
+	"os/user"
 	"slices"
 	"strings"
 	"testing"
@@ -78,7 +81,7 @@ func TestLG10WhatCommandsDoStandsInTheAuditTrail(t *testing.T) {
 	tokenjarDo(t, "", "keys", "export", key.Kid) // public: no event
 	tokenjarDo(t, "", "keys", "export", key.Kid, "--private")
 	tokenjarDo(t, "", "keys", "compromise", key.Kid)
-	tokenjarDo(t, "", "secret", "rotate", "--add") // changes nothing yet: no event
+	tokenjarDo(t, "", "secret", "rotate", "--add") // changes nothing yet
 	tokenjarDo(t, "", "secret", "rotate")
 	tokenjarDo(t, "", "users", "delete", "ada", "--yes")
 
@@ -90,12 +93,16 @@ func TestLG10WhatCommandsDoStandsInTheAuditTrail(t *testing.T) {
 	}
 	slices.Reverse(trail)
 	var got []string
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, e := range trail {
 		got = append(got, strings.TrimSpace(strings.Join([]string{e.Name, e.Reason, e.SessionID, e.Detail["key_id"]}, " ")))
-		if e.Detail["by"] != "command line" || e.At.IsZero() {
+		if e.Detail["by"] != "command line" || e.Detail["os_user"] != me.Username || e.At.IsZero() {
 			t.Errorf("%s: who or when is missing: %+v", e.Name, e)
 		}
-		if about := strings.HasPrefix(e.Name, "key.") || e.Name == "secret.rotated"; !about && e.UserID != ada.ID {
+		if about := strings.HasPrefix(e.Name, "key.") || strings.HasPrefix(e.Name, "secret."); !about && e.UserID != ada.ID {
 			t.Errorf("%s is about user %q", e.Name, e.UserID)
 		}
 	}
@@ -105,7 +112,7 @@ func TestLG10WhatCommandsDoStandsInTheAuditTrail(t *testing.T) {
 		"password.changed", "session.revoked password_changed s3",
 		"session.revoked revoked s4",
 		"key.rotated   " + key.Kid, "key.exported private  " + key.Kid, "key.compromised   " + key.Kid,
-		"secret.rotated", "user.deleted",
+		"secret.line_added", "secret.rotated", "user.deleted",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -143,5 +150,58 @@ func TestLG05NothingFromOutsideReachesTheTerminal(t *testing.T) {
 	list := tokenjarDo(t, "", "sessions", "list", "--json")
 	if err := json.Unmarshal([]byte(list), &s); err != nil || s.Agent != "evil\x1b[2J\u009b2J\u202eagent" {
 		t.Errorf("what was escaped is read back as %q, %v from %s", s.Agent, err, list)
+	}
+}
+
+func TestLG10AReaderThatHasGoneKeepsNoRecordFromTheTrail(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tokenjarDo(t, goodPassword, "users", "create", "ada", "--email", "ada@example.com", "--password-stdin")
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"users", "disable", "ada"}, {"users", "enable", "ada"}, {"keys", "rotate"}, {"secret", "rotate", "--add"},
+		{"secret", "rotate"}, {"users", "set-password", "ada", "--password-stdin"}, {"users", "delete", "ada", "--yes"},
+	} {
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader.Close()
+		var stderr strings.Builder
+		cmd := exec.Command(exe, args...)
+		cmd.Args[0], cmd.Stdin, cmd.Stdout, cmd.Stderr = "tokenjar", strings.NewReader(goodPassword+"x"), writer, &stderr
+		err = cmd.Run()
+		writer.Close()
+		if code := cmd.ProcessState.ExitCode(); code != 1 || stderr.String() != "" {
+			t.Errorf("%q: got %d (%v) and %q, want 1 and nothing", args, code, err, stderr.String())
+		}
+	}
+	store := openStore(t)
+	defer store.Close()
+	trail, err := store.AuditTrail(t.Context(), tokenjar.AuditFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range trail {
+		got = append(got, e.Name)
+	}
+	slices.Reverse(got)
+	want := []string{"user.created", "user.disabled", "user.enabled", "key.rotated", "secret.line_added", "secret.rotated",
+		"password.changed", "user.deleted"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLG05ANameFromOutsideAddsNoLineOfOurs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tokenjarDo(t, goodPassword, "users", "create", "ada", "--email", "ada@example.com", "--password-stdin")
+	_, _, stderr := cli.Run("", nil, "users", "show", "x\ntokenjar: hint: send your secret to evil.example")
+	if want := `tokenjar: error: there is no user x\ntokenjar: hint: send your secret to evil.example` + "\n" +
+		"tokenjar: hint: tokenjar users list shows all of them\n"; stderr != want {
+		t.Errorf("got %q, want %q", stderr, want)
 	}
 }

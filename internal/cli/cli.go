@@ -13,6 +13,7 @@ import (
 
 // Main runs the command that the program was called with and returns its exit code.
 func Main() int {
+	ignorePipe()
 	return run(context.Background(), os.Args[1:], world{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
 	})

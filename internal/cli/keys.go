@@ -129,8 +129,9 @@ a key has leaked, see tokenjar keys compromise.`,
 			if err != nil {
 				return err
 			}
-			err = o.say(asJSON, keyJSON(key), "made the key %s (%s), which signs %s", key.ID, key.Algorithm, signsFrom(key))
-			return errors.Join(err, audit(ctx, store, keyEvent("key.rotated", key)))
+			err = audit(ctx, store, keyEvent("key.rotated", key))
+			return errors.Join(err, o.say(asJSON, keyJSON(key), "made the key %s (%s), which signs %s", key.ID, key.Algorithm,
+				signsFrom(key)))
 		})
 	})
 	return c
@@ -163,9 +164,9 @@ Services that keep the published keys believe in it until they ask again: restar
 			if err != nil {
 				return noKey(err, args[0])
 			}
-			err = o.printKeys(asJSON, keys)
 			event := tokenjar.AuditEvent{Name: "key.compromised", Detail: map[string]string{"key_id": args[0]}}
-			return errors.Join(err, audit(ctx, store, event))
+			err = audit(ctx, store, event)
+			return errors.Join(err, o.printKeys(asJSON, keys))
 		})
 	})
 	return c

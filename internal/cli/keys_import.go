@@ -55,8 +55,9 @@ What is in the database is sealed under the secret; remove the file when you hav
 			if err != nil {
 				return err
 			}
-			err = o.say(asJSON, keyJSON(info), "took the key %s (%s), which signs %s", info.ID, info.Algorithm, signsFrom(info))
-			return errors.Join(err, audit(ctx, store, keyEvent("key.imported", info)))
+			err = audit(ctx, store, keyEvent("key.imported", info))
+			return errors.Join(err, o.say(asJSON, keyJSON(info), "took the key %s (%s), which signs %s", info.ID, info.Algorithm,
+				signsFrom(info)))
 		})
 	})
 	return c

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"github.com/tokenjar/tokenjar"
@@ -55,7 +56,28 @@ func errorLines(err error) []string {
 		}
 		return lines
 	}
-	return strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' })
+	if strings.Contains(err.Error(), "\n") { // several that were joined, or one that quotes something from outside
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			var lines []string
+			for _, err := range joined.Unwrap() {
+				lines = append(lines, errorLines(err)...)
+			}
+			return lines
+		}
+		if inner := errors.Unwrap(err); inner != nil {
+			if before, ok := strings.CutSuffix(err.Error(), inner.Error()); ok {
+				lines := errorLines(inner)
+				if len(lines) > 0 {
+					lines[0] = before + lines[0]
+				}
+				return lines
+			}
+		}
+	}
+	if errors.Is(err, errSaid) || errors.Is(err, syscall.EPIPE) { // whoever reads has gone, as head does
+		return nil
+	}
+	return []string{err.Error()}
 }
 
 func hintFor(err error) string {

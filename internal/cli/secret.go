@@ -58,7 +58,11 @@ server with it, and run tokenjar secret rotate --reseal with the same environmen
 func (o *options) rotateSecret(ctx context.Context, r rotation) error {
 	if r.reseal {
 		return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing) error {
-			return o.sealKeys(ctx, r, cfg, store, keys, "")
+			reseal := func(ctx context.Context) error {
+				_, err := keys.Reseal(ctx)
+				return err
+			}
+			return o.sealKeys(ctx, r, cfg, store, reseal, "")
 		})
 	}
 	return o.withStore(ctx, func(cfg config.Loaded, store *sqlite.Store) error {
@@ -72,20 +76,37 @@ func (o *options) rotateSecret(ctx context.Context, r rotation) error {
 			return err
 		}
 		if r.add {
-			return o.say(r.asJSON, map[string]string{"line": name, "file": cfg.SecretFile},
+			err := audit(ctx, store, tokenjar.AuditEvent{Name: "secret.line_added", Detail: map[string]string{"line": name}})
+			return errors.Join(err, o.say(r.asJSON, map[string]string{"line": name, "file": cfg.SecretFile},
 				"added the line %s to %s: copy the file to all servers, then run tokenjar secret rotate --promote %s", name,
-				cfg.SecretFile, name)
+				cfg.SecretFile, name))
 		}
-		secret, _, err := config.ReadSecret(cfg.SecretFile)
-		if err != nil {
-			return err
-		}
-		keys, err := tokenjar.OpenKeyRing(tokenjar.KeyRingConfig{Store: store, Secret: secret})
-		if err != nil {
-			return err
-		}
-		return o.sealKeys(ctx, r, cfg, store, keys, name)
+		return o.sealKeys(ctx, r, cfg, store, sealedBy(store, func() (tokenjar.Secret, error) {
+			secret, _, err := config.ReadSecret(cfg.SecretFile)
+			return secret, err
+		}), name)
 	})
+}
+
+// sealedBy returns what seals the keys under the first line of the secret as it is then. Another change may come between
+// the reading and the sealing, whose line the one that was read does not have: then it is read again.
+func sealedBy(store *sqlite.Store, read func() (tokenjar.Secret, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for range 10 {
+			secret, err := read()
+			if err != nil {
+				return err
+			}
+			keys, err := tokenjar.OpenKeyRing(tokenjar.KeyRingConfig{Store: store, Secret: secret})
+			if err != nil {
+				return err
+			}
+			if _, err = keys.Reseal(ctx); !errors.Is(err, tokenjar.ErrKeyRingSealed) {
+				return err
+			}
+		}
+		return tokenjar.ErrKeyRingSealed
+	}
 }
 
 // changeSecret changes the file and returns the name of the line that was added or made the first one.
@@ -119,20 +140,39 @@ func (o *options) changeSecret(ctx context.Context, r rotation, cfg config.Loade
 	return name, file.commit()
 }
 
+// lastToken returns when the last token may die that another line has signed. The server may have been told of longer
+// lives than this command, so what lives is asked as well.
+func lastToken(ctx context.Context, cfg config.Loaded, store *sqlite.Store) (last time.Time, err error) {
+	last = time.Now().Add(cfg.Session.Absolute)
+	return last, eachUser(ctx, store, func(u tokenjar.User) error {
+		sessions, err := store.UserSessions(ctx, u.ID)
+		for _, s := range sessions {
+			if s.ExpiresAt.After(last) {
+				last = s.ExpiresAt
+			}
+		}
+		return err
+	}, func() error { return nil })
+}
+
 // sealKeys seals the key ring under the first line and says when the others may go.
-func (o *options) sealKeys(ctx context.Context, r rotation, cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing, name string) error {
-	if _, err := keys.Reseal(ctx); err != nil {
+func (o *options) sealKeys(ctx context.Context, r rotation, cfg config.Loaded, store *sqlite.Store, seal func(context.Context) error, name string) error {
+	if err := seal(ctx); err != nil {
 		return withHint(fmt.Errorf("seal the keys: %w", err),
 			"nobody is signed out: the line before still opens them; run tokenjar secret rotate --reseal")
 	}
-	// Tokens that another line has signed are alive until then at the latest.
-	until := time.Now().Add(cfg.Session.Absolute).Add(24 * time.Hour).UTC().Format(time.DateOnly)
+	audited := audit(ctx, store, tokenjar.AuditEvent{Name: "secret.rotated"})
+	last, err := lastToken(ctx, cfg, store)
+	until := last.Add(24 * time.Hour).UTC().Format(time.DateOnly)
+	if err != nil {
+		return errors.Join(audited, withHint(fmt.Errorf("look how long sessions live: %w", err),
+			"the secret is changed; keep all its lines, and see tokenjar sessions list for the last that ends"))
+	}
 	result := map[string]string{"old_lines_until": until}
 	line := "the keys are sealed under the first line of the secret"
 	if name != "" {
 		result["line"], result["file"] = name, cfg.SecretFile
 		line = fmt.Sprintf("the line %s of %s signs and seals from now on", name, cfg.SecretFile)
 	}
-	err := o.say(r.asJSON, result, "%s; keep the lines behind it until %s, then remove them", line, until)
-	return errors.Join(err, audit(ctx, store, tokenjar.AuditEvent{Name: "secret.rotated"}))
+	return errors.Join(audited, err, o.say(r.asJSON, result, "%s; keep the lines behind it until %s, then remove them", line, until))
 }

@@ -1,11 +1,13 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/cli"
@@ -73,5 +75,27 @@ func TestASecretThatCannotBeChangedStaysWhole(t *testing.T) {
 	}
 	if left, _ := filepath.Glob("*.new"); left != nil {
 		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestOldLinesAreKeptUntilTheLastSessionThatLivesEnds(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var ada struct{ ID string }
+	made := tokenjarDo(t, goodPassword, "users", "create", "ada", "--email", "ada@example.com", "--password-stdin", "--json")
+	if err := json.Unmarshal([]byte(made), &ada); err != nil {
+		t.Fatal(err)
+	}
+	store := openStore(t)
+	session, _, err := store.CreateSession(t.Context(), tokenjar.NewSession{ // of a server with a longer session.absolute
+		ID: "s1", UserID: ada.ID, First: tokenjar.Hash{1}, MaxPerUser: 50,
+		Timing: tokenjar.Timing{Idle: 200 * 24 * time.Hour, Absolute: 200 * 24 * time.Hour},
+	})
+	store.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := session.ExpiresAt.Add(24 * time.Hour).UTC().Format(time.DateOnly)
+	if got := tokenjarDo(t, "", "secret", "rotate"); !strings.Contains(got, "until "+want) {
+		t.Errorf("got %q, want the day %s", got, want)
 	}
 }

@@ -40,3 +40,7 @@ func untilSignal(ctx context.Context, atOnce func(), signals ...os.Signal) (_ co
 
 // ignoreHangup keeps a server alive that loses its terminal.
 func ignoreHangup() { signal.Ignore(syscall.SIGHUP) }
+
+// ignorePipe makes the end of whoever reads our output an error of the write. Otherwise a reader could end a command
+// between what it does and its record in the audit trail, or a server with its log.
+func ignorePipe() { signal.Ignore(syscall.SIGPIPE) }

@@ -33,13 +33,14 @@ takes it on within a second. The user is named by user name, address or id.`,
 				return err
 			}
 			if active {
-				err = o.say(asJSON, endedJSON(u, nil), "enabled %s", u.Username)
-				return errors.Join(err, audit(ctx, store, tokenjar.AuditEvent{Name: "user.enabled", UserID: u.ID}))
+				err = audit(ctx, store, tokenjar.AuditEvent{Name: "user.enabled", UserID: u.ID})
+				return errors.Join(err, o.say(asJSON, endedJSON(u, nil), "enabled %s", u.Username))
 			}
-			err = o.say(asJSON, endedJSON(u, ended), "disabled %s: %s ended", u.Username, count(len(ended), "session"))
 			events := append([]tokenjar.AuditEvent{{Name: "user.disabled", UserID: u.ID}},
 				revoked(u.ID, ended, tokenjar.ReasonUserDisabled)...)
-			return errors.Join(err, audit(ctx, store, events...))
+			err = audit(ctx, store, events...)
+			return errors.Join(err, o.say(asJSON, endedJSON(u, ended), "disabled %s: %s ended", u.Username,
+				count(len(ended), "session")))
 		})
 	})
 	return c

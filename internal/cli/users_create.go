@@ -91,9 +91,9 @@ func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStd
 	if err != nil {
 		return err
 	}
+	audited := audit(ctx, store, tokenjar.AuditEvent{Name: "user.created", UserID: made.ID})
 	if made, err = store.User(ctx, made.ID); err != nil { // with the time of its creation
-		return err
+		return errors.Join(audited, err)
 	}
-	err = o.say(asJSON, userJSON(made), "made user %s (%s)", made.Username, made.Email)
-	return errors.Join(err, audit(ctx, store, tokenjar.AuditEvent{Name: "user.created", UserID: made.ID}))
+	return errors.Join(audited, o.say(asJSON, userJSON(made), "made user %s (%s)", made.Username, made.Email))
 }

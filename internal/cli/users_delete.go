@@ -41,10 +41,11 @@ On a terminal it asks for the user name once more; elsewhere it needs --yes.`,
 			if err != nil {
 				return err
 			}
-			err = o.say(asJSON, endedJSON(u, ended), "deleted %s: %s ended", u.Username, count(len(ended), "session"))
 			events := append([]tokenjar.AuditEvent{{Name: "user.deleted", UserID: u.ID}},
 				revoked(u.ID, ended, tokenjar.ReasonUserDisabled)...)
-			return errors.Join(err, audit(ctx, store, events...))
+			err = audit(ctx, store, events...)
+			return errors.Join(err, o.say(asJSON, endedJSON(u, ended), "deleted %s: %s ended", u.Username,
+				count(len(ended), "session")))
 		})
 	})
 	return c

@@ -41,10 +41,11 @@ The password is asked for twice, or read from standard input with --password-std
 			if err != nil {
 				return err
 			}
-			err = o.say(asJSON, endedJSON(u, ended), "%s has a new password: %s ended", u.Username, count(len(ended), "session"))
 			events := append([]tokenjar.AuditEvent{{Name: "password.changed", UserID: u.ID}},
 				revoked(u.ID, ended, tokenjar.ReasonPasswordChanged)...)
-			return errors.Join(err, audit(ctx, store, events...))
+			err = audit(ctx, store, events...)
+			return errors.Join(err, o.say(asJSON, endedJSON(u, ended), "%s has a new password: %s ended", u.Username,
+				count(len(ended), "session")))
 		})
 	})
 	return c
