@@ -82,7 +82,7 @@ func (o *options) rotateSecret(ctx context.Context, r rotation) error {
 				cfg.SecretFile, name))
 		}
 		return o.sealKeys(ctx, r, cfg, store, sealedBy(store, func() (tokenjar.Secret, error) {
-			secret, _, err := config.ReadSecret(cfg.SecretFile)
+			secret, _, err := config.RereadSecret(cfg.SecretFile)
 			return secret, err
 		}), name)
 	})

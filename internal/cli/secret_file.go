@@ -54,7 +54,7 @@ func editSecret(path string) (_ *secretEdit, err error) {
 			e.abandon()
 		}
 	}()
-	if e.secret, _, err = config.ReadSecret(resolved); err != nil { // only now: who held the lock may have changed it
+	if e.secret, _, err = config.RereadSecret(resolved); err != nil { // only now: who held the lock may have changed it
 		return nil, err
 	}
 	text, err := os.ReadFile(resolved)

@@ -122,7 +122,7 @@ func secretAgain(cfg config.Loaded) func() (tokenjar.Secret, error) {
 		return nil
 	}
 	return func() (tokenjar.Secret, error) {
-		secret, _, err := config.ReadSecret(cfg.SecretFile)
+		secret, _, err := config.RereadSecret(cfg.SecretFile)
 		return secret, err
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -87,8 +88,9 @@ func (c Config) Check() error {
 		}
 	}
 	for i, name := range c.CORS.AllowedHeaders {
-		if !headerName.MatchString(name) {
-			wrong("cors.allowed_headers", fmt.Errorf("item %d: %s is no name of a header: list each by its name", i+1, shown(name)))
+		if !HeaderName(name) {
+			wrong("cors.allowed_headers", fmt.Errorf("item %d: %s is no name of a header: list each by its name, of "+
+				"letters, digits and hyphens", i+1, shown(name)))
 		}
 	}
 	if len(c.CORS.AllowedHeaders) > 0 && len(c.CORS.AllowedOrigins) == 0 {
@@ -99,7 +101,7 @@ func (c Config) Check() error {
 	wrong("limits.login_per_address", checkRate(c.Limits.LoginPerAddress))
 	if c.Admin.Listen != "" {
 		wrong("admin.listen", checkListen(c.Admin.Listen))
-		if sameListener(c.Listen, c.Admin.Listen) {
+		if SameListener(c.Listen, c.Admin.Listen) {
 			wrong("admin.listen", fmt.Errorf("%s is where listen answers everybody: use another port, as 127.0.0.1:9090",
 				shown(c.Admin.Listen)), "listen")
 		}
@@ -137,8 +139,11 @@ func (c Config) otherSites(origins []string) (errs []error) {
 	return errs
 }
 
-// headerName is a field name (RFC 9110, section 5.1) that cannot be taken for a wildcard.
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'+.^_`|~-]{1,100}$")
+var headerName = regexp.MustCompile("^[A-Za-z0-9-]{1,100}$")
+
+// HeaderName reports whether pages of other origins may be allowed to send a header of this name: a field name (RFC
+// 9110, section 5.1) of letters, digits and hyphens. Proxies take others for one another, as X_A for X-A.
+func HeaderName(name string) bool { return headerName.MatchString(name) }
 
 // checkRate reports why a text is no limit.
 func checkRate(text string) error {
@@ -148,8 +153,8 @@ func checkRate(text string) error {
 	return nil
 }
 
-// sameListener reports whether two addresses to listen on cannot both be had.
-func sameListener(a, b string) bool {
+// SameListener reports whether two addresses to listen on cannot both be had. Names are not looked up.
+func SameListener(a, b string) bool {
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)
 	if errA != nil || errB != nil || portA != portB || portA == "0" {
@@ -197,6 +202,20 @@ func (c Config) Warnings() []string {
 	if c.Token.AccessLifetime >= c.Session.Idle {
 		warn("token.access_lifetime (%s) is not shorter than session.idle (%s): sessions go idle before they are "+
 			"refreshed, also those in use", formatDuration(c.Token.AccessLifetime), formatDuration(c.Session.Idle))
+	}
+	usual := Defaults()
+	for _, life := range []struct {
+		key         string
+		set, unsaid time.Duration
+	}{{"session.idle", c.Session.Idle, usual.Session.Idle}, {"session.remember", c.Session.Remember, usual.Session.Remember}} {
+		if life.set > c.Session.Absolute && life.set != life.unsaid { // a default that is cut surprises nobody
+			warn("%s (%s) is longer than session.absolute (%s), which ends every session", life.key, formatDuration(life.set),
+				formatDuration(c.Session.Absolute))
+		}
+	}
+	if cores := runtime.GOMAXPROCS(0); c.Password.HashSlots > cores {
+		warn("password.hash_slots (%d) is more than this machine has cores (%d): each takes 19 MiB, %d MiB in all, and other "+
+			"requests wait for them", c.Password.HashSlots, cores, 19*c.Password.HashSlots)
 	}
 	if c.Token.SessionCheck == tokenjar.CheckStateless {
 		warn("token.session_check is stateless: after a sign-out access tokens still work, for up to %s",
@@ -304,6 +323,9 @@ func checkAuthPath(p string) error {
 	}
 	if p == "/" || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "{}") {
 		return fmt.Errorf("%s must be a prefix without a slash at the end, as /auth or /api/auth", shown(p))
+	}
+	if p != strings.ToLower(p) { // requests that differ from it by case alone are refused
+		return fmt.Errorf("%s must be in lower case: write %s", shown(p), shown(strings.ToLower(p)))
 	}
 	first, _, _ := strings.Cut(p[1:], "/")
 	for _, taken := range ownRoots {

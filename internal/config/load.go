@@ -84,7 +84,7 @@ func load(src Source, path string, text []byte) (Loaded, error) {
 		}}
 		w.run(text)
 	}
-	secretText := l.environment(src.Environ)
+	secretText, secretSet := l.environment(src.Environ)
 	for _, key := range slices.Sorted(maps.Keys(src.Flags)) {
 		s, known := byKey[key]
 		if !known {
@@ -93,7 +93,7 @@ func load(src Source, path string, text []byte) (Loaded, error) {
 		flag := "--" + strings.ReplaceAll(key[strings.LastIndexByte(key, '.')+1:], "_", "-")
 		l.apply(s, place{Where: flag, source: fromFlag}, func(c *Config) error { return s.set(c, src.Flags[key]) })
 	}
-	secret := l.secret(secretText)
+	secret := l.secret(secretText, secretSet)
 	if _, set := l.origin["session.transparent_renewal"]; !set && l.cfg.Session.Grace == 0 && !l.wrongKeys["session.grace"] {
 		l.cfg.Session.TransparentRenewal = false
 		l.origin["session.transparent_renewal"] = place{Where: "follows from session.grace"}
@@ -129,7 +129,14 @@ func (l *loader) wrong(m Mistake) {
 
 // apply sets one setting and reports whether it could be set.
 func (l *loader) apply(s setting, at place, set func(*Config) error) bool {
-	if err := set(&l.cfg); err != nil {
+	before := l.cfg
+	err := set(&l.cfg)
+	if err == nil && s.key == "secret_file" && looksLikeSecret(l.cfg.SecretFile) {
+		l.cfg = before
+		err = errors.New("looks like the secret itself, so it is not shown: put that into a file, or into TOKENJAR_SECRET; if it " +
+			"is a path, write ./ before it")
+	}
+	if err != nil {
 		l.wrong(Mistake{place: at, Key: s.key, Detail: err.Error()})
 		return false
 	}
@@ -151,7 +158,7 @@ func (l *loader) rebase(s setting, folder string) {
 }
 
 // environment applies the environment and returns the secret, if it is in there.
-func (l *loader) environment(environ []string) (secret string) {
+func (l *loader) environment(environ []string) (secret string, set bool) {
 	byEnv := make(map[string]setting, len(settings))
 	names := make([]string, 0, len(settings))
 	for _, s := range settings {
@@ -168,7 +175,7 @@ func (l *loader) environment(environ []string) (secret string) {
 		case known:
 			l.apply(s, place{Where: name, source: fromEnvironment}, func(c *Config) error { return s.set(c, value) })
 		case name == secretEnv:
-			secret = value
+			secret, set = value, true
 		case notYetEnv(name) != "":
 			key := notYetEnv(name)
 			l.wrong(Mistake{place: place{Where: name, source: fromEnvironment}, Key: key, Detail: "is not supported yet: " + notYet[key]})
@@ -178,7 +185,7 @@ func (l *loader) environment(environ []string) (secret string) {
 			}
 		}
 	}
-	return secret
+	return secret, set
 }
 
 // notYetEnv returns the key of [notYet] that a variable of the environment is meant to set, if any.
@@ -218,11 +225,15 @@ func unknownEnv(name string, known []string) string {
 }
 
 // secret returns the secret of the environment, nil if there is none.
-func (l *loader) secret(text string) func() tokenjar.Secret {
-	if text == "" {
+func (l *loader) secret(text string, set bool) func() tokenjar.Secret {
+	at := place{Where: secretEnv, source: fromEnvironment}
+	switch {
+	case !set:
+		return nil
+	case text == "": // as of a store of secrets that did not answer: another secret in its place would lock everybody out
+		l.wrong(Mistake{place: at, Detail: "is set, but empty: give it the secret, or unset it to have the one of secret_file"})
 		return nil
 	}
-	at := place{Where: secretEnv, source: fromEnvironment}
 	if file, set := l.origin["secret_file"]; set {
 		l.wrong(Mistake{place: at, Detail: "is set and so is secret_file (" + file.Where + "): keep one of them"})
 		return nil

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
+	"strings"
+	"syscall"
 
 	"github.com/tokenjar/tokenjar"
 )
@@ -25,10 +28,31 @@ func (l Loaded) Secret() (secret tokenjar.Secret, warning string, err error) {
 // SecretInEnvironment reports whether the secret is in the environment, so that no file is looked at.
 func (l Loaded) SecretInEnvironment() bool { return l.secret != nil }
 
+var secretLike = regexp.MustCompile(`^[A-Za-z0-9+/_=-]{32,}$`)
+
+// looksLikeSecret reports whether a path is rather a secret that was put in its place: 32 characters or more as base64
+// and hexadecimal have them, with a slash only among capitals, small letters and digits, and not in front.
+func looksLikeSecret(path string) bool {
+	return secretLike.MatchString(path) && (!strings.Contains(path, "/") ||
+		path[0] != '/' && !strings.ContainsAny(path, "-_") && strings.ContainsAny(path, "0123456789") &&
+			path != strings.ToLower(path) && path != strings.ToUpper(path))
+}
+
+// RereadSecret is [ReadSecret] for a file that lies there to be read again. It never waits: what has become a pipe or a
+// device since is refused.
+func RereadSecret(path string) (secret tokenjar.Secret, warning string, err error) {
+	// Without the flag, opening a pipe waits for somebody to write. It changes nothing for a file.
+	return readSecret(path, syscall.O_NONBLOCK, true)
+}
+
 // ReadSecret reads the secret file. Where files have permissions it refuses one that everybody can read or change, and
 // warns of one that a group can. No error holds any of the secret; errors.Is finds fs.ErrNotExist.
 func ReadSecret(path string) (secret tokenjar.Secret, warning string, err error) {
-	f, err := os.Open(path)
+	return readSecret(path, 0, false)
+}
+
+func readSecret(path string, flag int, regular bool) (secret tokenjar.Secret, warning string, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|flag, 0)
 	if err != nil {
 		return secret, "", fmt.Errorf("read secret: %w", err)
 	}
@@ -39,6 +63,9 @@ func ReadSecret(path string) (secret tokenjar.Secret, warning string, err error)
 	}
 	if info.IsDir() {
 		return secret, "", fmt.Errorf("read secret: %s is a directory", path)
+	}
+	if regular && !info.Mode().IsRegular() {
+		return secret, "", fmt.Errorf("read secret: %s is no regular file", path)
 	}
 	// A pipe or a device has the permissions of whoever opened it.
 	if mode := info.Mode(); runtime.GOOS != "windows" && mode.IsRegular() {

@@ -19,11 +19,7 @@ func listenAdmin(cfg config.Config) (net.Listener, error) {
 	if cfg.Admin.Listen == "" {
 		return nil, nil
 	}
-	same, err := sameAddress(cfg.Listen, cfg.Admin.Listen)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("admin.listen: %w", err)
-	case same:
+	if config.SameListener(cfg.Listen, cfg.Admin.Listen) {
 		return nil, errors.New("admin.listen: must not be the address of listen, or metrics would be public: use another " +
 			"port, as 127.0.0.1:9090")
 	}
@@ -32,20 +28,6 @@ func listenAdmin(cfg config.Config) (net.Listener, error) {
 		return nil, fmt.Errorf("admin.listen: %v", err)
 	}
 	return listener, nil
-}
-
-// sameAddress reports whether two addresses to listen on meet.
-func sameAddress(public, admin string) (bool, error) {
-	a, err := net.ResolveTCPAddr("tcp", public)
-	if err != nil {
-		return false, err
-	}
-	b, err := net.ResolveTCPAddr("tcp", admin)
-	if err != nil {
-		return false, err
-	}
-	everywhere := func(ip net.IP) bool { return len(ip) == 0 || ip.IsUnspecified() }
-	return a.Port == b.Port && a.Port != 0 && (a.IP.Equal(b.IP) || everywhere(a.IP) || everywhere(b.IP)), nil
 }
 
 // AdminAddr returns the address of the admin listener, nil if there is none.

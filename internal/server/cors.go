@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 
 	"github.com/rs/cors"
@@ -31,8 +30,6 @@ var exposed = []string{problem.Header, "Retry-After", "X-Request-Id"}
 
 const preflightAge = 600 // seconds for which a browser may remember a preflight
 
-var headerName = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
-
 // newCORS returns nil when no origin is listed. All mistakes are reported together.
 func newCORS(cfg config.CORS) (*cors.Cors, error) {
 	var errs []error
@@ -40,7 +37,7 @@ func newCORS(cfg config.CORS) (*cors.Cors, error) {
 		errs = append(errs, fmt.Errorf("cors.allowed_origins: %w", err))
 	}
 	for i, name := range cfg.AllowedHeaders {
-		if !headerName.MatchString(name) {
+		if !config.HeaderName(name) {
 			errs = append(errs, fmt.Errorf("cors.allowed_headers: item %d: %q is no name of a header: write each one out", i+1, name))
 		}
 	}
