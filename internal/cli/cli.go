@@ -78,12 +78,31 @@ func newRoot(w world) *cobra.Command {
 	root.AddCommand(serveCommand(o), demoCommand(o), initCommand(o), configCommand(o), migrateCommand(o),
 		usersCommand(o), sessionsCommand(o), keysCommand(o), secretCommand(o),
 		openapiCommand(o), completionCommand(o), manCommand(o), versionCommand(o))
+	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
 		c.Hidden = c.Name() == "help" // --help is enough to learn
 	}
 	root.SetUsageTemplate(usage)
 	return root
+}
+
+// helpCommand is cobra's own, but fails for what is no command.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Explain a command",
+		RunE: func(c *cobra.Command, words []string) error {
+			about, rest, err := c.Root().Find(words)
+			switch {
+			case err != nil:
+				return err
+			case len(rest) > 0:
+				return fmt.Errorf("unknown command %q for %q", rest[0], about.CommandPath())
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
 }
 
 // A text is the value of a flag. It refuses to be empty: a flag is given to say something, and a variable of the shell

@@ -70,6 +70,9 @@ func (o *options) checkConfig(flags map[string]string, asJSON bool) error {
 	}
 	if err != nil && cfg.File == "" {
 		cfg.File = o.config
+		if there, _ := isThere(config.DefaultFile); there && o.config == "" {
+			cfg.File = config.DefaultFile
+		}
 	}
 	result := checkRecord{OK: err == nil, File: cfg.File, Mistakes: []mistakeRecord{}, Warnings: append([]string{}, warnings...)}
 	if mistakes, ok := errors.AsType[config.Mistakes](err); ok {

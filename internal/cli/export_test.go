@@ -34,3 +34,9 @@ func Commands() (all [][]string) {
 
 // Memorable makes a password for the demo.
 var Memorable = memorable
+
+// CreateFile makes a file, whole or not at all.
+var CreateFile = createFile
+
+// LockHint is what to do when a database cannot be claimed.
+func LockHint(err error, database string) string { return hintFor(lockHint(err, database)) }

@@ -125,6 +125,16 @@ a key has leaked, see tokenjar keys compromise.`,
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
 		return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, ring *tokenjar.KeyRing) error {
+			keys, err := ring.Keys(ctx)
+			if err != nil {
+				return err
+			}
+			for _, k := range keys {
+				if k.Status == tokenjar.KeyActive && k.Algorithm != cfg.Token.Algorithm {
+					fmt.Fprintf(o.stderr, "tokenjar: the active key is for %s, the new one for %s, as token.algorithm says here: "+
+						"see that the server is told the same\n", k.Algorithm, cfg.Token.Algorithm)
+				}
+			}
 			key, err := ring.Rotate(ctx, cfg.Token.Algorithm, now)
 			if err != nil {
 				return err

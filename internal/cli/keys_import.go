@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -63,6 +64,9 @@ What is in the database is sealed under the secret; remove the file when you hav
 	return c
 }
 
+// plainKeyID are the ids that no terminal, path or URL takes for something else. Thumbprints are such.
+var plainKeyID = regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}$`)
+
 const maxKeyFile = 64 << 10 // bytes
 
 // readKey reads a private key of the algorithm that is configured. No error quotes the file.
@@ -92,6 +96,9 @@ func readKey(path string, alg, configured token.Algorithm) (*token.Key, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
+	case !plainKeyID.MatchString(key.ID()):
+		return nil, withHint(fmt.Errorf("%s: the key id %q is not made of letters, digits, dots and _ ~ - alone", path, key.ID()),
+			"give the JWK another kid, or none to have its thumbprint")
 	case !key.CanSign():
 		return nil, withHint(fmt.Errorf("%s holds a public key", path), "import the private key that belongs to it")
 	case key.Algorithm() != configured:

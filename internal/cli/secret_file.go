@@ -114,10 +114,7 @@ func (e *secretEdit) commit() error {
 		return fmt.Errorf("change secret: %w", err)
 	}
 	e.done = true
-	if dir, err := os.Open(filepath.Dir(e.path)); err == nil { // not every system can flush a directory
-		dir.Sync()
-		dir.Close()
-	}
+	syncFolder(e.path)
 	return nil
 }
 

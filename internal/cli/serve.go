@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
@@ -89,7 +90,7 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 	defer func() { err = errors.Join(err, store.Close()) }()
 	release, err := store.Lock()
 	if err != nil {
-		return withHint(err, "stop the other one first; one database is for one server")
+		return lockHint(err, cfg.DatabasePath())
 	}
 	defer func() { err = errors.Join(err, release()) }()
 
@@ -125,6 +126,15 @@ func secretAgain(cfg config.Loaded) func() (tokenjar.Secret, error) {
 		secret, _, err := config.RereadSecret(cfg.SecretFile)
 		return secret, err
 	}
+}
+
+// lockHint says what to do when a database cannot be claimed.
+func lockHint(err error, database string) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return withHint(err, "a command ran as another user before, as with sudo: give %s and the files beside it back to the "+
+			"server's user, with chown", database)
+	}
+	return withHint(err, "stop the other one first; one database is for one server")
 }
 
 // listenHint says what to do when an address cannot be listened on.

@@ -39,7 +39,7 @@ func sessionsListCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List the live sessions",
-		Long:    "List prints the live sessions of all users, or of one, the most recently used first.",
+		Long:    "List prints the live sessions of all users, or of one; those of each user with the most recently used first.",
 		Example: "  tokenjar sessions list --user ada",
 		Args:    cobra.NoArgs,
 	}

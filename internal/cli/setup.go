@@ -66,11 +66,19 @@ func secret(cfg config.Loaded, log *slog.Logger) (s tokenjar.Secret, created str
 	if cfg.SecretInEnvironment() || !errors.Is(err, fs.ErrNotExist) {
 		return s, "", err
 	}
-	if err := missingSecret(cfg); err != nil {
-		return s, "", err
+	if missing := missingSecret(cfg); missing != nil {
+		if s, _, err = cfg.Secret(); err == nil { // another command has made it, and the database, in this moment
+			return s, "", nil
+		}
+		return s, "", missing
 	}
 	text := tokenjar.GenerateSecret()
-	if err := createFile(cfg.SecretFile, 0o600, []byte(text+"\n")); err != nil {
+	err = createFile(cfg.SecretFile, 0o600, []byte(text+"\n"))
+	switch {
+	case errors.Is(err, fs.ErrExist): // another command was faster
+		s, _, err = cfg.Secret()
+		return s, "", err
+	case err != nil:
 		return s, "", fmt.Errorf("make the secret: %w", err)
 	}
 	s, err = tokenjar.ParseSecret([]byte(text))
@@ -149,6 +157,9 @@ func createFile(path string, mode fs.FileMode, text []byte) (err error) {
 		return err
 	}
 	err = os.Link(temp.Name(), path) // fails when the name is taken
+	if err == nil {
+		syncFolder(path)
+	}
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -161,5 +172,14 @@ func createFile(path string, mode fs.FileMode, text []byte) (err error) {
 		os.Remove(path)
 		return err
 	}
+	syncFolder(path)
 	return nil
+}
+
+// syncFolder makes a name last that a file was just given: a database must not outlive its secret when the power fails.
+func syncFolder(path string) {
+	if dir, err := os.Open(filepath.Dir(path)); err == nil { // not every system can flush a folder
+		dir.Sync()
+		dir.Close()
+	}
 }

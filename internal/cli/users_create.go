@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersCreateCommand(o *options) *cobra.Command {
@@ -59,31 +62,24 @@ func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStd
 	if user.Email == "" {
 		return &tokenjar.ValidationError{Fields: []tokenjar.FieldError{{Field: "email", Code: "required", Detail: "An address is needed."}}}
 	}
-	if exists, err := isThere(cfg.DatabasePath()); err != nil {
-		return err
-	} else if !exists {
-		_, created, err := secret(cfg, log)
-		if err != nil {
-			return err
+	var store *sqlite.Store
+	var notOpened error
+	defer func() {
+		if store != nil {
+			err = errors.Join(err, store.Close())
 		}
-		if created != "" {
-			to := o.stdout
-			if asJSON {
-				to = o.stderr
-			}
-			fmt.Fprintf(to, "made the secret %s: keep it, and keep it private\n", plainLine(created))
-		}
-	}
-	store, err := openStore(ctx, cfg.Config, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	}()
 	hasher, err := password.New(password.Config{Slots: cfg.Password.HashSlots})
 	if err != nil {
 		return err
 	}
-	made, err := tokenjar.CreateUser(ctx, store, hasher, password.Policy{Min: cfg.Password.MinLength}, user)
+	made, err := tokenjar.CreateUser(ctx, lateStore{open: func() (tokenjar.UserAdmin, error) {
+		store, notOpened = o.makeStore(ctx, cfg, log, asJSON)
+		return store, notOpened
+	}}, hasher, password.Policy{Min: cfg.Password.MinLength}, user)
+	if notOpened != nil {
+		return notOpened
+	}
 	if errors.Is(err, tokenjar.ErrConflict) {
 		return withHint(fmt.Errorf("the name %s or the address %s is taken", user.Username, user.Email),
 			"names and addresses are compared without case")
@@ -96,4 +92,40 @@ func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStd
 		return errors.Join(audited, err)
 	}
 	return errors.Join(audited, o.say(asJSON, userJSON(made), "made user %s (%s)", made.Username, made.Email))
+}
+
+// A lateStore is opened for the first user: what is refused before leaves neither a secret nor a database.
+type lateStore struct {
+	tokenjar.UserAdmin
+	open func() (tokenjar.UserAdmin, error)
+}
+
+func (l lateStore) CreateUser(ctx context.Context, u tokenjar.User) error {
+	store, err := l.open()
+	if err != nil {
+		return err
+	}
+	return store.CreateUser(ctx, u)
+}
+
+// makeStore opens the store. A database that is not there is made, with its secret.
+func (o *options) makeStore(ctx context.Context, cfg config.Loaded, log *slog.Logger, asJSON bool) (*sqlite.Store, error) {
+	exists, err := isThere(cfg.DatabasePath())
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		_, created, err := secret(cfg, log)
+		if err != nil {
+			return nil, err
+		}
+		if created != "" {
+			to := o.stdout
+			if asJSON {
+				to = o.stderr
+			}
+			fmt.Fprintf(to, "made the secret %s: keep it, and keep it private\n", plainLine(created))
+		}
+	}
+	return openStore(ctx, cfg.Config, log)
 }
