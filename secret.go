@@ -47,9 +47,10 @@ type Secret struct {
 // words, a comment, an assignment. The error never contains the secret. [GenerateSecret] makes a good line.
 func ParseSecret(text []byte) (Secret, error) {
 	var s Secret
+	n := 0 // of the line in the file
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSpace(line)
-		n := len(s.lines) + 1
+		n++
 		switch {
 		case len(line) == 0:
 			continue
