@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,9 @@ It never overwrites a file. With --config the settings get another name or place
 	c.Flags().Var((*text)(&dir), "dir", "`folder` to write to, made if needed")
 	c.Flags().Var((*text)(&publicURL), "public-url", "`URL` under which browsers will know the server")
 	c.RunE = fail(func(context.Context, []string) error {
+		if strings.HasPrefix(dir, "-") {
+			return usagef("--dir %s: a folder whose name begins with a hyphen is written ./%s", dir, dir)
+		}
 		file := filepath.Join(dir, config.DefaultFile)
 		if o.config != "" {
 			if c.Flags().Changed("dir") {
