@@ -69,7 +69,8 @@ func (h *house) renewed() {
 
 func (h *house) user() answer { return h.ada.call("GET", "/auth/user", "") }
 
-// The commands of the how-to pages, in the order in which they stand there. After names what is true after a block.
+// The commands of the how-to pages, in the order in which they stand there: the blocks marked sh. What would change the
+// machine is marked bash on the pages and not run. After names what is true after a block.
 func TestTheCommandsOfTheHowToPages(t *testing.T) {
 	for _, page := range []struct {
 		name  string
