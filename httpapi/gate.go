@@ -164,7 +164,7 @@ func (a *API) tokenGate(op operation, always bool, next http.Handler) http.Handl
 		if !v.bodyToken && (always || shown.AnyCookie) {
 			err = a.guard.CheckOrigin(r)
 		}
-		for _, found := range []error{readErr, bodyErr, refuseQuery(r)} {
+		for _, found := range []error{readErr, bodyErr, op.refuseQuery(r)} {
 			if err == nil {
 				err = found
 			}
