@@ -73,13 +73,16 @@ func fromHuma(m *huma.ErrorModel) error {
 		case message == "unexpected property":
 			code, message = "unknown", "There is no such member."
 			field = safeName(field)
-		case strings.HasPrefix(message, "expected length <="):
-			code = "too_long"
-		case strings.HasPrefix(message, "expected length >="):
-			code = "too_short"
-		case strings.HasPrefix(message, "expected string"), strings.HasPrefix(message, "expected boolean"),
-			strings.HasPrefix(message, "expected object"):
-			code = "type"
+		case strings.HasPrefix(message, "expected length <= "):
+			code, message = "too_long", "This has more than "+message[len("expected length <= "):]+" characters."
+		case strings.HasPrefix(message, "expected length >= "):
+			code, message = "too_short", "This has less than "+message[len("expected length >= "):]+" characters."
+		case strings.HasPrefix(message, "expected string"):
+			code, message = "type", "This must be a string."
+		case strings.HasPrefix(message, "expected boolean"):
+			code, message = "type", "This must be true or false."
+		case strings.HasPrefix(message, "expected object"):
+			code, message = "type", "This must be an object."
 		}
 		p.Errors = append(p.Errors, problem.Field{Field: field, Code: code, Detail: message})
 	}
