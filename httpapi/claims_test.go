@@ -2,44 +2,24 @@ package httpapi_test
 
 import (
 	"context"
-	"io"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/middleware"
 )
 
 // CK-09: when the program's claims do not fit into a cookie nobody is signed in halfway.
 func TestClaimsThatFillACookie(t *testing.T) {
 	t.Parallel()
 	w := servertest.Start(t)
-	secret, err := tokenjar.ParseSecret([]byte(servertest.Secret))
-	if err != nil {
-		t.Fatal(err)
-	}
 	size := 0
-	service, err := tokenjar.New(t.Context(), tokenjar.Config{
-		Issuer: w.URL, Secret: secret, Store: w.Store, Now: w.Clock.Now, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Claims: func(context.Context, tokenjar.User) (map[string]any, error) {
+	api, _ := embeddedAPI(t, w, func(c *tokenjar.Config) {
+		c.Claims = func(context.Context, tokenjar.User) (map[string]any, error) {
 			return map[string]any{"x": strings.Repeat("x", size)}, nil
-		},
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := httpapi.New(httpapi.Config{Guard: guard})
-	if err != nil {
-		t.Fatal(err)
-	}
 	header := http.Header{"Content-Type": {"application/json"}, "Origin": {w.Origin}}
 	for _, size = range []int{100, 2000, 4000, 5000} {
 		rec := serve(w, api, "POST", "/auth/login", credentials("ada", servertest.Password), header.Clone())

@@ -2,8 +2,6 @@ package httpapi_test
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,26 +14,6 @@ import (
 )
 
 // Answers overtake each other. What comes last must not undo what was answered before it.
-
-// embedded is a service and a guard of a program of one's own, on the store of a world.
-func embedded(t *testing.T, w *servertest.World) (*tokenjar.Service, *middleware.Guard) {
-	t.Helper()
-	secret, err := tokenjar.ParseSecret([]byte(servertest.Secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := tokenjar.New(t.Context(), tokenjar.Config{
-		Issuer: w.URL, Secret: secret, Store: w.Store, Now: w.Clock.Now, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return service, guard
-}
 
 func TestASlowAnswerDoesNotSetCookiesThatWereOvertaken(t *testing.T) { // R9
 	for name, overtake := range map[string]func(t *testing.T, s *tokenjar.Service, p servertest.Pair){

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -17,7 +15,6 @@ import (
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/middleware"
 )
 
 const newPassword = "otter-lantern-meadow-41"
@@ -288,10 +285,6 @@ func TestLimitsHoldWhereverAPasswordIsTried(t *testing.T) {
 	t.Parallel()
 	w := servertest.Start(t)
 	p := w.SignIn(t, servertest.Ada)
-	secret, err := tokenjar.ParseSecret([]byte(servertest.Secret))
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, row := range map[string]struct {
 		path  string
 		body  func(password string) string
@@ -302,20 +295,7 @@ func TestLimitsHoldWhereverAPasswordIsTried(t *testing.T) {
 		"A-13, L-06: a password change": {"/auth/password/change", func(pw string) string { return passwords(pw, newPassword) }, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			service, err := tokenjar.New(t.Context(), tokenjar.Config{
-				Issuer: w.URL, Secret: secret, Store: w.Store, Now: w.Clock.Now, Limits: &tightLimits{}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			guard, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
-			if err != nil {
-				t.Fatal(err)
-			}
-			api, err := httpapi.New(httpapi.Config{Guard: guard})
-			if err != nil {
-				t.Fatal(err)
-			}
+			api, _ := embeddedAPI(t, w, func(c *tokenjar.Config) { c.Limits = &tightLimits{} })
 			try := func(password string) servertest.Answer {
 				r := httptest.NewRequest("POST", row.path, strings.NewReader(row.body(password)))
 				r.Header.Set("Content-Type", "application/json")
@@ -368,22 +348,7 @@ type ownUsers struct{ tokenjar.UserStore }
 func TestPasswordChangeIsNotServedForUsersOfAnotherProgram(t *testing.T) {
 	t.Parallel()
 	w := servertest.Start(t)
-	secret, err := tokenjar.ParseSecret([]byte(servertest.Secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := tokenjar.New(t.Context(), tokenjar.Config{Issuer: w.URL, Secret: secret, Store: w.Store, Users: ownUsers{w.Store}, Now: w.Clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := httpapi.New(httpapi.Config{Guard: guard})
-	if err != nil {
-		t.Fatal(err)
-	}
+	api, service := embeddedAPI(t, w, func(c *tokenjar.Config) { c.Users = ownUsers{w.Store} })
 	rec := httptest.NewRecorder()
 	api.ServeHTTP(rec, httptest.NewRequest("POST", "/auth/password/change", nil))
 	if rec.Code != 404 || strings.Contains(string(api.OpenAPI()), "password/change") {

@@ -2,17 +2,13 @@ package httpapi_test
 
 import (
 	"context"
-	"io"
-	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/middleware"
 )
 
 func secret(t *testing.T, lines ...string) tokenjar.Secret {
@@ -70,21 +66,7 @@ func TestPasswordChangeThatTakesLongerThanTheGraceEndsNothing(t *testing.T) {
 	p := w.SignIn(t, servertest.Ada)
 	w.Canary(newPassword)
 	slow := &duringChange{}
-	service, err := tokenjar.New(t.Context(), tokenjar.Config{
-		Issuer: w.URL, Secret: secret(t, servertest.Secret), Store: w.Store, Now: w.Clock.Now, Limits: slow,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	api, err := httpapi.New(httpapi.Config{Guard: guard})
-	if err != nil {
-		t.Fatal(err)
-	}
+	api, _ := embeddedAPI(t, w, func(c *tokenjar.Config) { c.Limits = slow })
 	slow.do = func() {
 		if a := w.Send(t, "POST", "/auth/token/refresh", "", p.As); a.Status != 200 {
 			t.Fatalf("the other tab: %d %s", a.Status, a.Body)

@@ -1,0 +1,44 @@
+package httpapi_test
+
+import (
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/httpapi"
+	"github.com/tokenjar/tokenjar/internal/servertest"
+	"github.com/tokenjar/tokenjar/middleware"
+)
+
+// embedded is a service and a guard of a program of one's own, on the store of a world.
+func embedded(t *testing.T, w *servertest.World, changes ...func(*tokenjar.Config)) (*tokenjar.Service, *middleware.Guard) {
+	t.Helper()
+	cfg := tokenjar.Config{
+		Issuer: w.URL, Secret: secret(t, servertest.Secret), Store: w.Store, Now: w.Clock.Now,
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	service, err := tokenjar.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service, guard
+}
+
+// embeddedAPI is the API of such a program.
+func embeddedAPI(t *testing.T, w *servertest.World, changes ...func(*tokenjar.Config)) (*httpapi.API, *tokenjar.Service) {
+	t.Helper()
+	service, guard := embedded(t, w, changes...)
+	api, err := httpapi.New(httpapi.Config{Guard: guard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api, service
+}
