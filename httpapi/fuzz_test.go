@@ -69,7 +69,7 @@ func FuzzCredentialHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, authorization, cookies, csrf string) {
 		for _, genuine := range []string{p.Access, p.Refresh} {
 			if strings.Contains(authorization+cookies, genuine) {
-				t.Skip()
+				return
 			}
 		}
 		before := w.Digest(t)
