@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/tokenjar/tokenjar/internal/servertest"
+
+	"github.com/tokenjar/tokenjar/internal/golden"
 )
 
 const referenceFile = "../docs/reference/http.md"
@@ -23,17 +24,7 @@ func TestTheReferenceOfHTTPIsTheDocument(t *testing.T) {
 	if err := json.Unmarshal(w.Send(t, "GET", "/openapi.json", "").Body, &doc); err != nil {
 		t.Fatal(err)
 	}
-	want := doc.page()
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if have, err := os.ReadFile(referenceFile); err != nil {
-		t.Fatal(err)
-	} else if string(have) != want {
-		t.Errorf("%s is not what the document says: run go test ./httpapi -update", referenceFile)
-	}
+	golden.Compare(t, referenceFile, []byte(doc.page()))
 }
 
 // openAPI is what the page shows of the document.

@@ -1,16 +1,15 @@
 package httpapi_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"flag"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tokenjar/tokenjar/internal/servertest"
+
+	"github.com/tokenjar/tokenjar/internal/golden"
 )
 
 // What is served, taken from the document, which httpapi.New compares with its route table: nothing can be forgotten.
@@ -53,24 +52,9 @@ func routes(t testing.TB, w *servertest.World) []route {
 	return list
 }
 
-var update = flag.Bool("update", false, "rewrite openapi.golden.json")
-
 func TestOpenAPIDocumentIsTheOneInReview(t *testing.T) {
-	const golden = "openapi.golden.json"
 	w := servertest.Start(t, servertest.HTTPS)
-	got := append(w.Send(t, "GET", "/openapi.json", "").Body, '\n')
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("the contract has changed: go test ./httpapi -update, and read the difference in %s", golden)
-	}
+	golden.Compare(t, "openapi.golden.json", append(w.Send(t, "GET", "/openapi.json", "").Body, '\n'))
 }
 
 func TestEveryRouteWithEveryMethod(t *testing.T) {

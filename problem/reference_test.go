@@ -1,37 +1,23 @@
 package problem_test
 
 import (
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/problem"
-)
 
-var update = flag.Bool("update", false, "write docs/reference/errors.md")
+	"github.com/tokenjar/tokenjar/internal/golden"
+)
 
 const referenceFile = "../docs/reference/errors.md"
 
 // The page of errors is made of the table: go test ./problem -update.
 func TestTheReferenceOfErrorsIsTheTable(t *testing.T) {
-	page := reference()
-	if *update {
-		if err := os.WriteFile(referenceFile, []byte(page), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(have) != page {
-		t.Errorf("%s is not what the table says: run go test ./problem -update", referenceFile)
-	}
+	golden.Compare(t, referenceFile, []byte(reference()))
 }
 
 func reference() string {

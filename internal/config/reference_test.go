@@ -3,35 +3,21 @@ package config_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/tokenjar/tokenjar/internal/config"
-)
 
-var update = flag.Bool("update", false, "write docs/reference/config.md anew")
+	"github.com/tokenjar/tokenjar/internal/golden"
+)
 
 const referenceFile = "../../docs/reference/config.md"
 
 // TestReferencePageIsTheCode: the page is what the tags say. go test ./internal/config -update writes it anew.
 func TestReferencePageIsTheCode(t *testing.T) {
-	want := referencePage(t)
-	if *update {
-		if err := os.WriteFile(referenceFile, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(referenceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s is not what the code says: run go test ./internal/config -update and read the difference", referenceFile)
-	}
+	golden.Compare(t, referenceFile, referencePage(t))
 }
 
 func referencePage(t *testing.T) []byte {
@@ -41,7 +27,8 @@ func referencePage(t *testing.T) []byte {
 `+"Generated from the code by `go test ./internal/config -update`. The same as a file: `tokenjar config print --defaults`."+`
 
 Settings come from the file `+"(`tokenjar.yaml` in the working folder, or `--config FILE`)"+`, the environment and the flags; what comes
-later wins. An unknown setting is a mistake, and all mistakes are reported at once: `+"`tokenjar config check`"+`.
+later wins. An unknown setting is a mistake in the file and among the flags, and a warning in the environment, where others may use
+the prefix for purposes of their own. All mistakes are reported at once: `+"`tokenjar config check`"+`.
 
 - In the file a dotted name stands below its section: `+"`session.idle` is `session: {idle: 24h}`"+`. A relative path counts from the
   folder of the file.

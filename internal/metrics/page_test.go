@@ -1,16 +1,14 @@
 package metrics_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/tokenjar/tokenjar/internal/metrics"
-)
 
-var update = flag.Bool("update", false, "write docs/reference/metrics.md")
+	"github.com/tokenjar/tokenjar/internal/golden"
+)
 
 const page = "../../docs/reference/metrics.md"
 
@@ -35,15 +33,5 @@ public address. Beside the families below there are those of the Go runtime (` +
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, labels, m.Help)
 	}
-	want := b.String()
-	if *update {
-		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if have, err := os.ReadFile(page); err != nil {
-		t.Fatal(err)
-	} else if string(have) != want {
-		t.Errorf("%s is not what the table says: run go test ./internal/metrics -update", page)
-	}
+	golden.Compare(t, page, []byte(b.String()))
 }
