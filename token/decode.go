@@ -1,6 +1,7 @@
 package token
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -98,7 +99,13 @@ func NewDecoder(config DecoderConfig) (*Decoder, error) {
 // [ErrExpired]; on error the Claims are nil. Whether the token, its session or its user have been revoked is for the
 // caller to ask.
 func (d *Decoder) Decode(raw string) (Claims, error) {
-	header, payload, err := d.config.Keys.Verify(raw)
+	return d.DecodeContext(context.Background(), raw)
+}
+
+// DecodeContext is [Decoder.Decode] for keys that may have to be fetched first: see [ContextKeySet]. It waits no longer
+// than ctx and adds [ErrKeysUnavailable] to the errors.
+func (d *Decoder) DecodeContext(ctx context.Context, raw string) (Claims, error) {
+	header, payload, err := d.verifySignature(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +121,13 @@ func (d *Decoder) Decode(raw string) (Claims, error) {
 		return nil, err
 	}
 	return claims, nil
+}
+
+func (d *Decoder) verifySignature(ctx context.Context, raw string) (Header, []byte, error) {
+	if keys, waits := d.config.Keys.(ContextKeySet); waits {
+		return keys.VerifyContext(ctx, raw)
+	}
+	return d.config.Keys.Verify(raw)
 }
 
 func (d *Decoder) judge(claims Claims, now time.Time) error {

@@ -23,6 +23,10 @@ var (
 	// ErrNotYetValid: nbf or iat lies in the future, beyond the leeway.
 	ErrNotYetValid = errors.New("token: not yet valid")
 
+	// ErrKeysUnavailable: the keys to verify with could not be had, so nothing is known about the token. Only a [KeySet]
+	// that fetches its keys returns it; it is a fault of ours or the issuer's, never of the client's.
+	ErrKeysUnavailable = errors.New("token: verification keys are unavailable")
+
 	// ErrExpired: exp has been reached. It is judged last, so the token was good in every other respect.
 	ErrExpired = errors.New("token: expired")
 )

@@ -3,6 +3,7 @@ package token
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +16,23 @@ type KeySet interface {
 	Verify(compact string) (Header, []byte, error)
 }
 
-var _ KeySet = (*Ring)(nil)
+// A ContextKeySet is a [KeySet] that may have to wait, as one does whose keys are fetched. VerifyContext waits no longer
+// than ctx; when the keys cannot be had it returns [ErrKeysUnavailable].
+type ContextKeySet interface {
+	KeySet
+	VerifyContext(ctx context.Context, compact string) (Header, []byte, error)
+}
+
+// An EpochKeySet is a [KeySet] that says when its keys have changed, so that what was verified with them may be
+// remembered. Epoch returns a number that is never used again once a key has gone: it is read before a token is verified,
+// and a token is remembered only for as long as Epoch returns that number. It is safe for concurrent use and costs
+// nothing: it is asked for every token.
+type EpochKeySet interface {
+	KeySet
+	Epoch() uint64
+}
+
+var _ EpochKeySet = (*Ring)(nil)
 
 // A Ring is a set of keys, at most one of which signs. It cannot be changed; rotation makes a new one. Its methods
 // are safe for concurrent use.
@@ -114,3 +131,6 @@ func (r *Ring) Sign(typ string, payload []byte) (string, error) {
 //
 // It returns [ErrMalformed] or [ErrSignature], with nothing from the token.
 func (r *Ring) Verify(compact string) (Header, []byte, error) { return verify(compact, r.keys, r.only) }
+
+// Epoch returns 1: a ring cannot be changed.
+func (r *Ring) Epoch() uint64 { return 1 }
