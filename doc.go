@@ -3,7 +3,7 @@
 // This package is what the product does, without HTTP and without SQL: a [Service] signs users in, renews their
 // sessions, ends them and verifies tokens. Around it:
 //
-//   - package middleware puts it in front of a net/http handler
+//   - package session puts it in front of a net/http handler
 //   - package httpapi serves sign-in, renewal and sign-out as JSON operations
 //   - package store/sqlite and package store/memory keep sessions, users and the sealed key ring
 //   - package token, package cookie, package csrf and package password are usable alone

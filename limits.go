@@ -27,6 +27,17 @@ func (e *RateLimitError) Error() string {
 	return fmt.Sprintf("too many tries for this %s: again in %s", e.Limit, e.RetryAfter)
 }
 
+// ProblemCode, ProblemDetail and ProblemRetryAfter say what a client is told: see package problem.
+func (e *RateLimitError) ProblemCode() string { return "rate_limited" }
+
+// ProblemDetail is the sentence for people.
+func (e *RateLimitError) ProblemDetail() string {
+	return "Too many tries to sign in. Wait and try again."
+}
+
+// ProblemRetryAfter is RetryAfter.
+func (e *RateLimitError) ProblemRetryAfter() time.Duration { return e.RetryAfter }
+
 func (s *Service) allowAddress(ctx context.Context, from Client) error {
 	if s.cfg.Limits == nil {
 		return nil

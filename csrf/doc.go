@@ -15,5 +15,5 @@
 // Referer is never looked at: it may be missing, trimmed or forged by referrer policies.
 //
 // The package imports nothing else of tokenjar. Which requests are judged (unsafe methods that a cookie
-// authenticates, login, refresh, logout, handshakes) is decided by package middleware and by the HTTP API.
+// authenticates, login, refresh, logout, handshakes) is decided by package session and by the HTTP API.
 package csrf

@@ -20,8 +20,8 @@ import (
 	"github.com/tokenjar/tokenjar/examples/userstore"
 	"github.com/tokenjar/tokenjar/examples/verify"
 	"github.com/tokenjar/tokenjar/httpapi"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/store/sqlite"
 	"github.com/tokenjar/tokenjar/token"
 )
@@ -29,7 +29,7 @@ import (
 // A program is one that embeds the library, with a user ada.
 type program struct {
 	service *tokenjar.Service
-	guard   *middleware.Guard
+	guard   *session.Guard
 	mux     *http.ServeMux
 	url     string
 	store   *sqlite.Store
@@ -63,7 +63,7 @@ func newProgram(t *testing.T, change func(*tokenjar.Config)) *program {
 	if p.service, err = tokenjar.New(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	if p.guard, err = middleware.New(middleware.Config{Service: p.service, PublicURL: p.url}); err != nil {
+	if p.guard, err = session.New(session.Config{Service: p.service, PublicURL: p.url}); err != nil {
 		t.Fatal(err)
 	}
 	auth, err := httpapi.New(httpapi.Config{Guard: p.guard})

@@ -11,13 +11,13 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 // Config is what an [API] is made of. Guard is required.
 type Config struct {
-	Guard *middleware.Guard
+	Guard *session.Guard
 	// Path is the prefix of the operations. Default: "/auth". The JWKS, the OpenAPI document and the health routes are
 	// at the root in any case.
 	Path string
@@ -32,7 +32,7 @@ type Config struct {
 
 // An API serves the contract. It is immutable after [New] and safe for concurrent use.
 type API struct {
-	guard      *middleware.Guard
+	guard      *session.Guard
 	service    *tokenjar.Service
 	prefix     string
 	docs       bool

@@ -8,11 +8,11 @@ import (
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 // embedded is a service and a guard of a program of one's own, on the store of a world.
-func embedded(t *testing.T, w *servertest.World, changes ...func(*tokenjar.Config)) (*tokenjar.Service, *middleware.Guard) {
+func embedded(t *testing.T, w *servertest.World, changes ...func(*tokenjar.Config)) (*tokenjar.Service, *session.Guard) {
 	t.Helper()
 	cfg := tokenjar.Config{
 		Issuer: w.URL, Secret: secret(t, servertest.Secret), Store: w.Store, Now: w.Clock.Now,
@@ -25,7 +25,7 @@ func embedded(t *testing.T, w *servertest.World, changes ...func(*tokenjar.Confi
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
+	guard, err := session.New(session.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/httpapi"
-	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/store/memory"
 )
 
@@ -33,7 +33,7 @@ func ExampleAPI_SecuritySchemes() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: "https://app.example.com"})
+	guard, err := session.New(session.Config{Service: service, PublicURL: "https://app.example.com"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/csrf"
 	"github.com/tokenjar/tokenjar/internal/strictjson"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 // The gates. Each is what stands before one kind of operation, in the order of judgement: origin, credentials, CSRF
@@ -46,7 +46,7 @@ const (
 type visit struct {
 	request   *http.Request
 	writer    http.ResponseWriter // the guard's, for who sets a grant's cookies
-	shown     middleware.Shown
+	shown     session.Shown
 	bodyToken bool // the body brings the token; cookies are neither judged nor touched
 	cookies   []*http.Cookie
 }
@@ -183,7 +183,7 @@ func (a *API) tokenGate(op operation, always bool, next http.Handler) http.Handl
 // checkLiveCSRF asks for the CSRF token of a session that the cookies name and that is alive, if there is one. Each
 // cookie is looked at alone, so that one tossed in beside it cannot hide a session. The cookie of a session that is over
 // is no session cookie.
-func (a *API) checkLiveCSRF(r *http.Request, shown middleware.Shown) error {
+func (a *API) checkLiveCSRF(r *http.Request, shown session.Shown) error {
 	var live []tokenjar.SignedSession
 	for _, raw := range shown.Access {
 		if id, err := a.service.Authenticate(raw); err == nil {

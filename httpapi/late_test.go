@@ -10,7 +10,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 // Answers overtake each other. What comes last must not undo what was answered before it.
@@ -156,10 +156,10 @@ func TestALibraryWithoutGraceMustNotRenew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL}); err == nil {
+	if _, err := session.New(session.Config{Service: service, PublicURL: w.URL}); err == nil {
 		t.Error("renewal without grace was taken")
 	}
-	if _, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, NoRenewal: true}); err != nil {
+	if _, err := session.New(session.Config{Service: service, PublicURL: w.URL, NoRenewal: true}); err != nil {
 		t.Error(err)
 	}
 }

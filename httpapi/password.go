@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 type changePasswordInput struct {
@@ -101,7 +101,7 @@ func (a *API) passwordChanged(ctx context.Context, v *visit, id tokenjar.Identit
 	if a.canSpend(ctx, spend) {
 		var grant tokenjar.Grant
 		grant, err = a.service.Refresh(ctx, tokenjar.RefreshRequest{
-			Token: spend.token, Renewal: true, Passive: middleware.Passive(v.request), Client: a.guard.Client(v.request),
+			Token: spend.token, Renewal: true, Passive: session.Passive(v.request), Client: a.guard.Client(v.request),
 		})
 		if err == nil {
 			access, refresh = grant.AccessExpires, grant.RefreshExpires

@@ -6,8 +6,8 @@ import (
 	"net/http"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 type refreshInput struct {
@@ -29,7 +29,7 @@ type refreshOutput struct {
 func (a *API) refresh(ctx context.Context, in *refreshInput) (*refreshOutput, error) {
 	v := visitOf(ctx)
 	request := tokenjar.RefreshRequest{
-		Token: in.Body.Refresh, Passive: middleware.Passive(v.request), Client: a.guard.Client(v.request),
+		Token: in.Body.Refresh, Passive: session.Passive(v.request), Client: a.guard.Client(v.request),
 	}
 	if !v.bodyToken {
 		cred, err := a.guard.JudgeRefresh(v.shown)
@@ -59,7 +59,7 @@ func (a *API) refresh(ctx context.Context, in *refreshInput) (*refreshOutput, er
 
 // csrfRefused lets a dead session's cookie be told so, and cleared, although its CSRF token is missing: a stale cookie
 // must not keep anybody from finding out that they have to sign in.
-func (a *API) csrfRefused(ctx context.Context, v *visit, cred middleware.Credential, refused error) error {
+func (a *API) csrfRefused(ctx context.Context, v *visit, cred session.Credential, refused error) error {
 	_, err := a.service.LiveSession(ctx, tokenjar.Identity{SessionID: cred.SessionID(), UserID: cred.Refresh.UserID})
 	if errors.Is(err, tokenjar.ErrSessionEnded) || errors.Is(err, tokenjar.ErrSessionReused) {
 		return a.refreshRefused(ctx, v, err)

@@ -30,7 +30,7 @@ func (a *API) SecuritySchemes() map[string]*huma.SecurityScheme {
 	}
 }
 
-// SignedIn returns the security requirement of an operation behind [middleware.Guard.Required]: one of the cookies, with
+// SignedIn returns the security requirement of an operation behind [session.Guard.Required]: one of the cookies, with
 // the CSRF token where the method is unsafe, or a bearer. It goes into the operation's "security".
 func (*API) SignedIn(method string) []map[string][]string { return anyToken.requirement(method) }
 

@@ -30,6 +30,12 @@ type BusyError struct {
 // Error says so without figures, which are the answer's Retry-After.
 func (e *BusyError) Error() string { return "password: too many hashes are waiting" }
 
+// ProblemCode and ProblemRetryAfter say what a client is told: see package problem.
+func (e *BusyError) ProblemCode() string { return "overloaded" }
+
+// ProblemRetryAfter is RetryAfter.
+func (e *BusyError) ProblemRetryAfter() time.Duration { return e.RetryAfter }
+
 // Config is the cost of new hashes and how many run at once.
 type Config struct {
 	// Memory is in KiB. Default and least: 19456 (19 MiB).

@@ -12,9 +12,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/csrf"
-	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/internal/contextkey"
 )
 
 // ContentType is the media type of a problem document (RFC 9457, section 6.1).
@@ -36,6 +35,7 @@ type Problem struct {
 	Errors    []Field `json:"errors,omitempty" doc:"The members of the request that cannot be taken"`
 
 	retryAfter time.Duration
+	challenge  string
 }
 
 // A Field is one member of the request that cannot be taken.
@@ -89,40 +89,41 @@ func (p Problem) WithErrors(fields ...Field) *Problem {
 	return &p
 }
 
-// From returns the problem that an error is for the client. A [*Problem] is returned as it is; an error the table does
-// not know is [Internal], without its text.
+// From returns the problem that an error is for the client. A [*Problem] is returned as it is. An error of any package may
+// say which problem it is by methods, each optional but the first:
+//
+//	ProblemCode() string                                       // one of the codes of this package
+//	ProblemDetail() string                                     // a sentence for people, in place of the usual one
+//	ProblemRetryAfter() time.Duration                          // when trying again makes sense
+//	ProblemFields(yield func(field, code, detail string))      // the members that cannot be taken
+//
+// An error that says nothing and is not known here is [Internal], without its text.
 func From(err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
 		return p
 	}
-	var validation *tokenjar.ValidationError
-	if errors.As(err, &validation) {
-		p := New(ValidationFailed)
-		for _, f := range validation.Fields {
-			p.Errors = append(p.Errors, Field(f))
-		}
-		return p
-	}
 	p = New(codeOf(err))
-	var refused *csrf.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*csrf.Error](err); ok && (p.Code == OriginNotAllowed || p.Code == CSRFFailed) {
 		p.Detail = csrfDetail(refused)
 	}
-	var busy *password.BusyError
-	if errors.As(err, &busy) {
-		p.retryAfter = busy.RetryAfter
-	}
-	var limited *tokenjar.RateLimitError
-	if errors.As(err, &limited) {
-		p.retryAfter = limited.RetryAfter
-		p.Detail = "Too many tries to sign in. Wait and try again."
-	}
-	var replay *tokenjar.ReplayError
-	if errors.As(err, &replay) {
-		p.retryAfter = replay.RetryAfter
-		p.Detail = "This refresh token was sent too often at once. Wait and use the newest one."
-	}
+	walk(err, func(err error) bool {
+		if coded, ok := err.(interface{ ProblemCode() string }); !ok || coded.ProblemCode() != string(p.Code) {
+			return true
+		}
+		if e, ok := err.(interface{ ProblemDetail() string }); ok {
+			p.Detail = e.ProblemDetail()
+		}
+		if e, ok := err.(interface{ ProblemRetryAfter() time.Duration }); ok {
+			p.retryAfter = e.ProblemRetryAfter()
+		}
+		if e, ok := err.(interface {
+			ProblemFields(func(field, code, detail string))
+		}); ok {
+			e.ProblemFields(func(field, code, detail string) { p.Errors = append(p.Errors, Field{field, code, detail}) })
+		}
+		return false
+	})
 	return p
 }
 
@@ -142,13 +143,17 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 // Prepare sets the headers of the problem that err is and returns it, for callers who write bodies themselves.
 func Prepare(h http.Header, ctx context.Context, err error) *Problem {
 	p := *From(err)
-	p.RequestID = tokenjar.RequestIDFromContext(ctx)
+	p.RequestID, _ = ctx.Value(contextkey.RequestID).(string)
 	if p.RequestID == "" { // no server of ours is around this handler
 		p.RequestID = rand.Text()
 		h.Set("X-Request-Id", p.RequestID)
 	}
 	if p.Status >= 500 && !errors.Is(err, context.Canceled) { // a client that leaves is no fault of ours
-		tokenjar.LoggerFromContext(ctx).LogAttrs(ctx, slog.LevelError, "request failed",
+		log, ok := ctx.Value(contextkey.Logger).(*slog.Logger)
+		if !ok {
+			log = slog.Default()
+		}
+		log.LogAttrs(ctx, slog.LevelError, "request failed",
 			slog.String("code", string(p.Code)), slog.String("request_id", p.RequestID), slog.Any("err", err))
 	}
 	h.Set("Content-Type", ContentType)
@@ -156,9 +161,10 @@ func Prepare(h http.Header, ctx context.Context, err error) *Problem {
 	h.Set("Cache-Control", "no-store")
 	h.Set(Header, string(p.Code))
 	h.Del("Content-Length")
+	if challenge := p.bearerChallenge(); challenge != "" {
+		h.Set("WWW-Authenticate", challenge)
+	}
 	switch p.Status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", p.challenge())
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		seconds := int64(math.Ceil(p.retryAfter.Seconds()))
 		h.Set("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
@@ -166,11 +172,24 @@ func Prepare(h http.Header, ctx context.Context, err error) *Problem {
 	return &p
 }
 
-// challenge is the bearer challenge of a 401 (RFC 6750, section 3.1): error codes only where a token was shown.
-func (p *Problem) challenge() string {
+// WithChallenge returns a copy whose 401 or 403 carries another bearer challenge (RFC 6750, section 3), such as
+// `Bearer error="insufficient_scope", scope="orders"`. The text must hold nothing a client sent.
+func (p Problem) WithChallenge(challenge string) *Problem {
+	p.challenge = challenge
+	return &p
+}
+
+// bearerChallenge is the challenge of a 401 (RFC 6750, section 3.1): error codes only where a token was shown. A 403 has
+// one only when it was given one.
+func (p *Problem) bearerChallenge() string {
+	if p.challenge != "" || p.Status != http.StatusUnauthorized {
+		return p.challenge
+	}
 	switch p.Code {
 	case TokenInvalid, TokenExpired, TokenRevoked, WrongTokenType:
 		return `Bearer error="invalid_token"`
+	case StepUpRequired:
+		return `Bearer error="insufficient_user_authentication"` // RFC 9470, section 3
 	}
 	return "Bearer"
 }

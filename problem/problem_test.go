@@ -1,6 +1,7 @@
 package problem_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,9 +9,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/cookie"
+	"github.com/tokenjar/tokenjar/csrf"
+	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/token"
 )
 
 func write(method string, err error) *httptest.ResponseRecorder {
@@ -62,6 +68,36 @@ func TestErrorsMeetTheirStatus(t *testing.T) {
 		code   problem.Code
 	}{
 		{errors.New("SELECT secret FROM table"), 500, problem.Internal},
+		{tokenjar.ErrInvalidCredentials, 401, problem.InvalidCredentials},
+		{tokenjar.ErrNotAuthenticated, 401, problem.NotAuthenticated},
+		{tokenjar.ErrTokenInvalid, 401, problem.TokenInvalid},
+		{tokenjar.ErrTokenExpired, 401, problem.TokenExpired},
+		{tokenjar.ErrTokenRevoked, 401, problem.TokenRevoked},
+		{tokenjar.ErrWrongTokenType, 401, problem.WrongTokenType},
+		{tokenjar.ErrRefreshMissing, 401, problem.RefreshMissing},
+		{tokenjar.ErrSessionEnded, 401, problem.SessionEnded},
+		{tokenjar.ErrTooManyReplays, 429, problem.RateLimited},
+		{tokenjar.ErrConflict, 409, problem.Conflict},
+		{tokenjar.ErrStoreUnavailable, 503, problem.StoreUnavailable},
+		{tokenjar.ErrClaimsTooLarge, 503, problem.ClaimsTooLarge},
+		{tokenjar.ErrKeyRingSealed, 500, problem.Internal},
+		{&tokenjar.RateLimitError{Limit: "account", RetryAfter: 2500 * time.Millisecond}, 429, problem.RateLimited},
+		{&password.BusyError{RetryAfter: time.Second}, 503, problem.Overloaded},
+		{fmt.Errorf("read: %w", token.ErrExpired), 401, problem.TokenExpired},
+		{token.ErrType, 401, problem.WrongTokenType},
+		{token.ErrMalformed, 401, problem.TokenInvalid},
+		{token.ErrSignature, 401, problem.TokenInvalid},
+		{&token.ClaimError{Claim: "aud", Reason: "another audience"}, 401, problem.TokenInvalid},
+		{token.ErrNotYetValid, 401, problem.TokenInvalid},
+		{token.ErrKeysUnavailable, 503, problem.KeysUnavailable},
+		{cookie.ErrTooMany, 431, problem.HeaderTooLarge},
+		{fmt.Errorf("access cookie: %w", cookie.ErrTooLarge), 503, problem.ClaimsTooLarge},
+		{&csrf.Error{Rule: csrf.OriginRule, Reason: csrf.ReasonNullOrigin}, 403, problem.OriginNotAllowed},
+		{&csrf.Error{Rule: csrf.TokenRule, Reason: csrf.ReasonMissing}, 403, problem.CSRFFailed},
+		{context.DeadlineExceeded, 503, problem.Overloaded},
+		{fmt.Errorf("%w: %w", tokenjar.ErrConflict, context.Canceled), 409, problem.Conflict},
+		{errors.Join(errors.New("a"), tokenjar.ErrNotFound), 404, problem.NotFound},
+		{teapot{}, 500, problem.Internal}, // a code that nobody knows
 		{tokenjar.ErrNotFound, 404, problem.NotFound},
 		{fmt.Errorf("a: %w", tokenjar.ErrSessionReused), 401, problem.SessionReused},
 		{tokenjar.ErrSessionReplaced, 401, problem.SessionEnded},
@@ -75,6 +111,45 @@ func TestErrorsMeetTheirStatus(t *testing.T) {
 		rec := write("GET", row.err)
 		if rec.Code != row.status || rec.Header().Get(problem.Header) != string(row.code) || strings.Contains(rec.Body.String(), "SELECT") {
 			t.Errorf("%v: got %d %s", row.err, rec.Code, rec.Body)
+		}
+	}
+}
+
+// teapot carries a code that is none of ours.
+type teapot struct{}
+
+func (teapot) Error() string       { return "SELECT teapot" }
+func (teapot) ProblemCode() string { return "teapot" }
+
+func TestErrorsSayWhichProblemTheyAre(t *testing.T) {
+	rec := write("GET", fmt.Errorf("login: %w", &tokenjar.RateLimitError{Limit: "account", RetryAfter: 2500 * time.Millisecond}))
+	if rec.Header().Get("Retry-After") != "3" || !strings.Contains(rec.Body.String(), "Too many tries to sign in.") {
+		t.Errorf("got Retry-After %q, %s", rec.Header().Get("Retry-After"), rec.Body)
+	}
+	rec = write("GET", &tokenjar.ReplayError{RetryAfter: time.Second})
+	if !strings.Contains(rec.Body.String(), "This refresh token was sent too often at once.") {
+		t.Errorf("got %s", rec.Body)
+	}
+	rec = write("GET", &tokenjar.ValidationError{Fields: []tokenjar.FieldError{{Field: "name", Code: "too_long", Detail: "Shorter."}}})
+	if !strings.Contains(rec.Body.String(), `"errors":[{"field":"name","code":"too_long","detail":"Shorter."}]`) {
+		t.Errorf("got %s", rec.Body)
+	}
+}
+
+func TestChallenges(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want string
+	}{
+		{tokenjar.ErrNotAuthenticated, "Bearer"},
+		{token.ErrExpired, `Bearer error="invalid_token"`},
+		{problem.New(problem.StepUpRequired), `Bearer error="insufficient_user_authentication"`},
+		{problem.New(problem.StepUpRequired).WithChallenge(`Bearer error="insufficient_user_authentication", max_age="60"`), `Bearer error="insufficient_user_authentication", max_age="60"`},
+		{problem.New(problem.InsufficientScope).WithChallenge(`Bearer error="insufficient_scope", scope="a"`), `Bearer error="insufficient_scope", scope="a"`},
+		{problem.New(problem.PermissionDenied), ""},
+	} {
+		if got := write("GET", row.err).Header().Get("WWW-Authenticate"); got != row.want {
+			t.Errorf("%v: got %q, want %q", row.err, got, row.want)
 		}
 	}
 }

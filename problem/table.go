@@ -5,10 +5,9 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/csrf"
-	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/token"
 )
 
 // A Code is the stable name of a problem.
@@ -27,6 +26,9 @@ const (
 	SessionReused        Code = "session_reused"
 	CSRFFailed           Code = "csrf_failed"
 	OriginNotAllowed     Code = "origin_not_allowed"
+	InsufficientScope    Code = "insufficient_scope"
+	PermissionDenied     Code = "permission_denied"
+	StepUpRequired       Code = "step_up_required"
 	RateLimited          Code = "rate_limited"
 	ValidationFailed     Code = "validation_failed"
 	UnsupportedMediaType Code = "unsupported_media_type"
@@ -38,6 +40,7 @@ const (
 	MisdirectedHost      Code = "misdirected_host"
 	Conflict             Code = "conflict"
 	StoreUnavailable     Code = "store_unavailable"
+	KeysUnavailable      Code = "keys_unavailable"
 	Overloaded           Code = "overloaded"
 	ClaimsTooLarge       Code = "claims_too_large"
 	Internal             Code = "internal_error"
@@ -86,6 +89,12 @@ var kinds = map[Code]kind{
 		"The X-CSRFToken header is missing or not this session's."},
 	OriginNotAllowed: {http.StatusForbidden, FixConfig, "Origin not allowed",
 		"A page of another origin sent this request."},
+	InsufficientScope: {http.StatusForbidden, FixRequest, "Scope missing",
+		"The token does not have the scope this needs."},
+	PermissionDenied: {http.StatusForbidden, FixRequest, "Not permitted",
+		"This user may not do that."},
+	StepUpRequired: {http.StatusUnauthorized, Login, "Sign in again",
+		"This needs a sign-in that is more recent. Sign in again."},
 	RateLimited: {http.StatusTooManyRequests, Retry, "Too many requests",
 		"Too many requests. Wait and try again."},
 	ValidationFailed: {http.StatusUnprocessableEntity, FixRequest, "Request not understood",
@@ -107,7 +116,9 @@ var kinds = map[Code]kind{
 	Conflict: {http.StatusConflict, FixRequest, "Conflict",
 		"That is taken, or was changed meanwhile."},
 	StoreUnavailable: {http.StatusServiceUnavailable, Retry, "Temporarily unavailable",
-		"The session store does not answer. Nothing was changed and nobody is signed out. Try again."},
+		"The store does not answer. Nothing was changed and nobody is signed out. Try again."},
+	KeysUnavailable: {http.StatusServiceUnavailable, Retry, "Temporarily unavailable",
+		"The keys to verify the token with cannot be fetched. Nothing is known about the token. Try again."},
 	Overloaded: {http.StatusServiceUnavailable, Retry, "Busy",
 		"Too many sign-ins are being checked. Try again."},
 	ClaimsTooLarge: {http.StatusServiceUnavailable, FixConfig, "Claims too large",
@@ -119,44 +130,69 @@ var kinds = map[Code]kind{
 // Actions returns every action, sorted as declared, for documentation and tests.
 func Actions() []Action { return []Action{Refresh, Login, Retry, FixRequest, FixConfig} }
 
-// codeOf is the table from error to code. The first match counts.
+// codeOf finds the code of an error: that of the table below, or the one an error of another package carries. What says
+// that nothing is known comes first, whatever else is wrapped.
 func codeOf(err error) Code {
+	own := carriedCode(err)
+	if own == StoreUnavailable {
+		return own
+	}
 	for _, row := range []struct {
 		err  error
 		code Code
 	}{
-		{tokenjar.ErrStoreUnavailable, StoreUnavailable}, // first: whatever else is wrapped, nothing is known
-		{tokenjar.ErrInvalidCredentials, InvalidCredentials},
-		{tokenjar.ErrNotAuthenticated, NotAuthenticated},
-		{tokenjar.ErrTokenInvalid, TokenInvalid},
-		{tokenjar.ErrTokenExpired, TokenExpired},
-		{tokenjar.ErrTokenRevoked, TokenRevoked},
-		{tokenjar.ErrWrongTokenType, WrongTokenType},
-		{tokenjar.ErrRefreshMissing, RefreshMissing},
-		{tokenjar.ErrSessionReused, SessionReused},
-		{tokenjar.ErrSessionEnded, SessionEnded},
-		{tokenjar.ErrTooManyReplays, RateLimited},
-		{tokenjar.ErrNotFound, NotFound},
-		{tokenjar.ErrConflict, Conflict},
+		{token.ErrKeysUnavailable, KeysUnavailable},
+		{token.ErrExpired, TokenExpired},
+		{token.ErrType, WrongTokenType},
+		{token.ErrMalformed, TokenInvalid},
+		{token.ErrSignature, TokenInvalid},
+		{token.ErrClaims, TokenInvalid},
+		{token.ErrNotYetValid, TokenInvalid},
 		{csrf.ErrOrigin, OriginNotAllowed},
 		{csrf.ErrToken, CSRFFailed},
 		{cookie.ErrTooMany, HeaderTooLarge},
 		{cookie.ErrTooLarge, ClaimsTooLarge},
-		{tokenjar.ErrClaimsTooLarge, ClaimsTooLarge},
-		{context.Canceled, Overloaded}, // nobody reads the answer
-		{context.DeadlineExceeded, Overloaded},
 	} {
-		if errors.Is(err, row.err) {
+		if own == "" && errors.Is(err, row.err) {
 			return row.code
 		}
 	}
-	if _, busy := errors.AsType[*password.BusyError](err); busy {
-		return Overloaded
+	if own == "" && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return Overloaded // of a client that has left, nobody reads the answer
 	}
-	if _, limited := errors.AsType[*tokenjar.RateLimitError](err); limited {
-		return RateLimited
+	return own
+}
+
+// carriedCode returns the code that err or what it wraps carries, "" when none does.
+func carriedCode(err error) (code Code) {
+	walk(err, func(err error) bool {
+		if coded, ok := err.(interface{ ProblemCode() string }); ok && (code == "" || coded.ProblemCode() == string(StoreUnavailable)) {
+			code = Code(coded.ProblemCode())
+		}
+		return code != StoreUnavailable
+	})
+	return code
+}
+
+// walk calls visit for err and everything it wraps, until visit returns false.
+func walk(err error, visit func(error) bool) bool {
+	if err == nil {
+		return true
 	}
-	return Internal
+	if !visit(err) {
+		return false
+	}
+	switch wrapper := err.(type) {
+	case interface{ Unwrap() error }:
+		return walk(wrapper.Unwrap(), visit)
+	case interface{ Unwrap() []error }:
+		for _, err := range wrapper.Unwrap() {
+			if !walk(err, visit) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // csrfDetail says what a request would have needed. The reason is one of package csrf's words, never the client's.
@@ -175,8 +211,8 @@ func csrfDetail(e *csrf.Error) string {
 func Codes() []Code {
 	return []Code{
 		InvalidCredentials, NotAuthenticated, TokenInvalid, TokenExpired, TokenRevoked, WrongTokenType, RefreshMissing,
-		SessionEnded, SessionReused, CSRFFailed, OriginNotAllowed, RateLimited, ValidationFailed, UnsupportedMediaType,
-		BodyTooLarge, HeaderTooLarge, NotFound, MethodNotAllowed, BadPath, MisdirectedHost, Conflict, StoreUnavailable,
+		SessionEnded, SessionReused, CSRFFailed, OriginNotAllowed, InsufficientScope, PermissionDenied, StepUpRequired, RateLimited, ValidationFailed, UnsupportedMediaType,
+		BodyTooLarge, HeaderTooLarge, NotFound, MethodNotAllowed, BadPath, MisdirectedHost, Conflict, StoreUnavailable, KeysUnavailable,
 		Overloaded, ClaimsTooLarge, Internal,
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/httpapi"
-	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
@@ -20,7 +20,7 @@ func main() {
 	store := must(sqlite.Open(ctx, "app.db", sqlite.Config{}))
 	service := must(tokenjar.New(ctx, tokenjar.Config{Issuer: url, Secret: secret, Store: store}))
 	go service.Run(ctx)
-	guard := must(middleware.New(middleware.Config{Service: service, PublicURL: url}))
+	guard := must(session.New(session.Config{Service: service, PublicURL: url}))
 	auth := must(httpapi.New(httpapi.Config{Guard: guard}))
 
 	mux := http.NewServeMux()

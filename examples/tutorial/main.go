@@ -17,7 +17,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/httpapi"
-	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
@@ -39,7 +39,7 @@ func main() {
 	go service.Run(ctx)
 
 	// The guard finds out who sends a request. The API signs users in, keeps them in and signs them out.
-	guard := must(middleware.New(middleware.Config{Service: service, PublicURL: url}))
+	guard := must(session.New(session.Config{Service: service, PublicURL: url}))
 	auth := must(httpapi.New(httpapi.Config{Guard: guard}))
 
 	mux := http.NewServeMux()

@@ -12,7 +12,7 @@ import (
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/store/memory"
 )
 
@@ -58,7 +58,7 @@ func openapi(ctx context.Context, cfg config.Config) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := middleware.New(middleware.Config{Service: service, PublicURL: publicURL, Cookies: cookies})
+	guard, err := session.New(session.Config{Service: service, PublicURL: publicURL, Cookies: cookies})
 	if err != nil {
 		return nil, err
 	}

@@ -21,9 +21,9 @@ import (
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/metrics"
 	"github.com/tokenjar/tokenjar/internal/ui"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 // Store is what the server needs of a store: sessions, keys and users.
@@ -62,7 +62,7 @@ type Server struct {
 	log       *slog.Logger
 	service   *tokenjar.Service
 	api       *httpapi.API
-	guard     *middleware.Guard
+	guard     *session.Guard
 	site      *ui.Site
 	sample    http.Handler // of the demo; nil otherwise
 	cors      *cors.Cors   // nil when no origin is listed
@@ -155,7 +155,7 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	if err != nil {
 		return nil, err
 	}
-	if s.guard, err = middleware.New(s.guardConfig(cfg, cookies, opts)); err != nil {
+	if s.guard, err = session.New(s.guardConfig(cfg, cookies, opts)); err != nil {
 		return nil, err
 	}
 	if s.api, err = httpapi.New(s.apiConfig(cfg, opts)); err != nil {

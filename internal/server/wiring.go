@@ -10,9 +10,9 @@ import (
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/ratelimit"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 // serviceConfig translates the settings for the root package.
@@ -40,9 +40,9 @@ func serviceConfig(cfg config.Config, publicURL string, opts Options) tokenjar.C
 	}
 }
 
-// guardConfig translates them for package middleware.
-func (s *Server) guardConfig(cfg config.Config, cookies *cookie.Policy, opts Options) middleware.Config {
-	return middleware.Config{
+// guardConfig translates them for package session.
+func (s *Server) guardConfig(cfg config.Config, cookies *cookie.Policy, opts Options) session.Config {
+	return session.Config{
 		Service: s.service, PublicURL: s.publicURL, Cookies: cookies,
 		TrustedOrigins: cfg.CSRF.TrustedOrigins,
 		NoRenewal:      !cfg.Session.TransparentRenewal, RenewalExclude: cfg.Session.RenewalExclude,

@@ -1,62 +1,64 @@
-package middleware
+// Package answer wraps a ResponseWriter so that an answer which depends on a credential is safe for caches, and so that
+// cookies of ours reach the browser whatever the handler does. Package session and package middleware write through it.
+package answer
 
 import (
 	"bufio"
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
-	"time"
-
-	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/problem"
 )
 
 // What a guarded answer looks like in a cache. An answer that sets a cookie of ours is stored by nobody. Any other is
 // private to its user, whatever the handler said, and varies with the credentials.
 
-// answer is a ResponseWriter that sets the guard's headers at the last moment, when the handler can no longer undo it.
-type answer struct {
+// A Writer is a ResponseWriter that sets its headers at the last moment, when the handler can no longer undo it. Finish
+// must be called when the handler is done.
+type Writer struct {
 	http.ResponseWriter
 	cookies  []*http.Cookie
 	outdated func() bool // the cookies have been overtaken while the handler was at work
 	begun    bool
-	context  requestContext // of a request that speaks for somebody
-	fields   [3]string      // room for the values of header fields
+	fields   [3]string // room for the values of header fields
 }
 
-func newAnswer(w http.ResponseWriter) *answer { return &answer{ResponseWriter: w} }
+// Carry has the answer set cookies, unless outdated reports, when the answer begins, that newer ones have been given out.
+func (a *Writer) Carry(cookies []*http.Cookie, outdated func() bool) {
+	a.cookies, a.outdated = cookies, outdated
+}
 
 // Unwrap lets http.ResponseController reach the connection.
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (a *Writer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-func (a *answer) WriteHeader(status int) {
+// WriteHeader begins the answer, unless the status is an interim one.
+func (a *Writer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		a.begin()
 	}
 	a.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answer) Write(b []byte) (int, error) {
+// Write begins the answer.
+func (a *Writer) Write(b []byte) (int, error) {
 	a.begin()
 	return a.ResponseWriter.Write(b)
 }
 
 // Hijack hands the connection over, for handlers that ask for an http.Hijacker.
-func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (a *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(a.ResponseWriter).Hijack()
 }
 
 // Flush sends what has been written, for streams that ask for an http.Flusher.
-func (a *answer) Flush() {
+func (a *Writer) Flush() {
 	a.begin()
 	http.NewResponseController(a.ResponseWriter).Flush()
 }
 
-// finish is for a handler that wrote nothing at all.
-func (a *answer) finish() { a.begin() }
+// Finish sets the headers of an answer whose handler wrote nothing at all.
+func (a *Writer) Finish() { a.begin() }
 
-func (a *answer) begin() {
+func (a *Writer) begin() {
 	if a.begun {
 		return
 	}
@@ -191,59 +193,4 @@ func addVary(h http.Header, names ...string) {
 			h.Add("Vary", name)
 		}
 	}
-}
-
-// GrantCookies builds the cookies that carry a grant.
-func (g *Guard) GrantCookies(grant tokenjar.Grant) ([]*http.Cookie, error) {
-	now := g.now()
-	access, err := g.cookies.Access(grant.AccessToken, max(grant.AccessExpires.Sub(now), time.Second))
-	if err != nil {
-		return nil, fmt.Errorf("access cookie: %w", err)
-	}
-	life := grant.RefreshExpires.Sub(now)
-	if life <= 0 {
-		return nil, tokenjar.ErrSessionEnded
-	}
-	if !grant.Remember {
-		life = 0 // a session cookie; the server's limits hold all the same
-	}
-	refresh, err := g.cookies.Refresh(grant.RefreshToken, life)
-	if err != nil {
-		return nil, fmt.Errorf("refresh cookie: %w", err)
-	}
-	token, err := g.cookies.CSRF(g.csrfTokens().Issue(grant.SessionID), life)
-	if err != nil {
-		return nil, fmt.Errorf("csrf cookie: %w", err)
-	}
-	return append(g.cookies.Expired(), access, refresh, token), nil
-}
-
-// ClearCookies builds the deletions of all our cookies.
-func (g *Guard) ClearCookies() []*http.Cookie { return g.cookies.Clear() }
-
-// CSRFCookie builds the CSRF cookie of a session, which lives as long as its refresh cookie.
-func (g *Guard) CSRFCookie(sess tokenjar.Session) (*http.Cookie, error) {
-	life := sess.IdleExpiresAt.Sub(g.now())
-	if life <= 0 {
-		return nil, tokenjar.ErrSessionEnded // by this node's clock; the store's may differ a little
-	}
-	if !sess.Remember {
-		life = 0
-	}
-	return g.cookies.CSRF(g.csrfTokens().Issue(sess.ID), life)
-}
-
-// SetGrant puts a grant's cookies on an answer that the guard wraps, whatever its handler does from here on.
-func (g *Guard) SetGrant(w http.ResponseWriter, grant tokenjar.Grant) error {
-	cookies, err := g.GrantCookies(grant)
-	if err != nil {
-		return err
-	}
-	a, ok := w.(*answer)
-	if !ok {
-		return problem.New(problem.Internal)
-	}
-	a.cookies = cookies
-	a.outdated = func() bool { return g.service.Outdated(grant) }
-	return nil
 }

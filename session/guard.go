@@ -1,4 +1,4 @@
-package middleware
+package session
 
 import (
 	"context"
@@ -43,15 +43,15 @@ type Config struct {
 
 // A Guard authenticates requests. It is safe for concurrent use.
 type Guard struct {
-	service *tokenjar.Service
-	cookies *cookie.Policy
-	origins *csrf.Origins
-	tokens  atomic.Pointer[keyedTokens]
-	own     string
-	bearer  bool // first
-	renew   func(path string) bool
-	client  func(*http.Request) tokenjar.Client
-	now     func() time.Time
+	service     *tokenjar.Service
+	cookies     *cookie.Policy
+	origins     *csrf.Origins
+	tokens      atomic.Pointer[keyedTokens]
+	own         string
+	bearerFirst bool
+	renew       func(path string) bool
+	client      func(*http.Request) tokenjar.Client
+	now         func() time.Time
 }
 
 // keyedTokens are CSRF tokens under the service's keys at one time.
@@ -64,9 +64,9 @@ type keyedTokens struct {
 func New(cfg Config) (*Guard, error) {
 	var errs []error
 	if cfg.Service == nil {
-		return nil, errors.New("middleware: Config.Service is required")
+		return nil, errors.New("session: Config.Service is required")
 	}
-	g := &Guard{service: cfg.Service, cookies: cfg.Cookies, bearer: cfg.BearerFirst, now: cfg.Now}
+	g := &Guard{service: cfg.Service, cookies: cfg.Cookies, bearerFirst: cfg.BearerFirst, now: cfg.Now}
 	if g.now == nil {
 		g.now = time.Now
 	}
@@ -83,7 +83,7 @@ func New(cfg Config) (*Guard, error) {
 	g.origins, err = csrf.NewOrigins(cfg.TrustedOrigins)
 	errs = append(errs, err)
 	if cfg.Service.Timing().Grace == 0 && !cfg.NoRenewal {
-		errs = append(errs, errors.New("middleware: Config.NoRenewal must be set when the service has no grace: "+
+		errs = append(errs, errors.New("session: Config.NoRenewal must be set when the service has no grace: "+
 			"of two parallel requests that are renewed, the second would end the session"))
 	}
 	errs = append(errs, g.followKeys(cfg.Service.CSRFKeys()))
@@ -167,8 +167,8 @@ func (g *Guard) Optional(next http.Handler) http.Handler {
 
 func (g *Guard) protect(next http.Handler, required bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a := newAnswer(w)
-		defer a.finish()
+		a := newGuarded(w)
+		defer a.Finish()
 		id, err := g.recognize(r)
 		if err == errNotPlain {
 			r = g.withLogger(r)
@@ -207,7 +207,7 @@ func (g *Guard) Identify(r *http.Request) (tokenjar.Identity, error) {
 }
 
 // errNotPlain says that a request must be judged the long way.
-var errNotPlain = errors.New("middleware: not recognized")
+var errNotPlain = errors.New("session: not recognized")
 
 // recognize judges the ordinary request in the ordinary order: no bearer, one access cookie, verified before and good,
 // and beside it at most a refresh cookie of the same user. For any other it returns errNotPlain and has judged nothing
@@ -237,7 +237,7 @@ func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
 
 // authenticate judges a request the long way, and renews its session if need be. Nobody, without an error, is who may be
 // anonymous.
-func (g *Guard) authenticate(a *answer, r *http.Request, required bool) (tokenjar.Identity, error) {
+func (g *Guard) authenticate(a *guarded, r *http.Request, required bool) (tokenjar.Identity, error) {
 	anonymous := func(err error) (tokenjar.Identity, error) {
 		if !required && isAnonymous(err) {
 			err = nil
@@ -259,7 +259,7 @@ func (g *Guard) authenticate(a *answer, r *http.Request, required bool) (tokenja
 }
 
 // introduce puts who a request speaks for into its context, which is part of the answer: one allocation less.
-func (g *Guard) introduce(a *answer, r *http.Request, id tokenjar.Identity) *http.Request {
+func (g *Guard) introduce(a *guarded, r *http.Request, id tokenjar.Identity) *http.Request {
 	a.context = requestContext{Context: r.Context(), identity: id}
 	if !tokenjar.HasLogger(a.context.Context) {
 		a.context.logger = g.service.Logger()
@@ -312,7 +312,7 @@ func (g *Guard) admit(r *http.Request) (Credential, error) {
 // judgeAll judges origin, credentials, CSRF token and session.
 func (g *Guard) judgeAll(r *http.Request) (Credential, error) {
 	shown, err := g.Read(r)
-	if shown.AnyCookie && !shown.bearer.wins() {
+	if shown.AnyCookie && !shown.judged.wins() {
 		if err := g.checkOrigin(r); err != nil {
 			return Credential{}, err
 		}

@@ -1,11 +1,11 @@
-package middleware
+package session
 
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/bearer"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -28,11 +28,11 @@ type Shown struct {
 	Bearer     string // the token of the Authorization field
 	BadBearer  bool   // an Authorization field with the scheme Bearer and something else than one token
 
-	bearer *bearer // of a guard that judges it first
+	judged *judgedBearer // of a guard that judges it first
 }
 
-// bearer is what came of a bearer token.
-type bearer struct {
+// A judgedBearer is what came of a bearer token.
+type judgedBearer struct {
 	id  tokenjar.Identity
 	err error
 }
@@ -51,35 +51,15 @@ func (g *Guard) Read(r *http.Request) (Shown, error) {
 		Refresh:    cookies.Refresh.Values,
 		BadRefresh: cookies.Refresh.Invalid > 0,
 	}
-	switch fields := r.Header["Authorization"]; len(fields) {
-	case 0:
-	case 1:
-		shown.Bearer, shown.BadBearer = parseBearer(fields[0])
-		if g.bearer && shown.Bearer != "" {
-			id, err := g.service.Authenticate(shown.Bearer)
-			shown.bearer = &bearer{id, err}
-		}
-	default:
+	if shown.Bearer, shown.BadBearer, err = bearer.Parse(r.Header); err != nil {
 		return shown, problem.New(problem.ValidationFailed).WithStatus(http.StatusBadRequest).
 			WithDetail("The request has more than one Authorization field.")
 	}
+	if g.bearerFirst && shown.Bearer != "" {
+		id, err := g.service.Authenticate(shown.Bearer)
+		shown.judged = &judgedBearer{id, err}
+	}
 	return shown, nil
-}
-
-// parseBearer takes the token out of an Authorization field (RFC 6750, section 2.1). Another scheme is no credential
-// of ours; bad is a bearer that is not exactly one token, and a field without any scheme.
-func parseBearer(field string) (token string, bad bool) {
-	scheme, rest, ok := strings.Cut(field, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", !ok
-	}
-	for i := range len(rest) {
-		c := rest[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.') {
-			return "", true
-		}
-	}
-	return rest, rest == ""
 }
 
 // A Credential is who a request speaks for, found without a store and without changing anything.
@@ -114,8 +94,8 @@ func (c Credential) SessionID() string {
 // Judge decides which credential counts. It fails with the reason, which package problem knows, when there is none, or
 // when two contradict each other.
 func (g *Guard) Judge(shown Shown) (Credential, error) {
-	if shown.bearer.wins() {
-		return Credential{Identity: shown.bearer.id, Bearer: true}, nil
+	if shown.judged.wins() {
+		return Credential{Identity: shown.judged.id, Bearer: true}, nil
 	}
 	w, err := g.weigh(shown)
 	if err != nil {
@@ -141,12 +121,12 @@ func (g *Guard) Judge(shown Shown) (Credential, error) {
 }
 
 // wins reports whether a bearer decides although there are cookies.
-func (b *bearer) wins() bool { return b != nil && b.err == nil }
+func (b *judgedBearer) wins() bool { return b != nil && b.err == nil }
 
 // authenticateBearer verifies a bearer, once.
 func (g *Guard) authenticateBearer(shown Shown) (tokenjar.Identity, error) {
-	if shown.bearer != nil {
-		return shown.bearer.id, shown.bearer.err
+	if shown.judged != nil {
+		return shown.judged.id, shown.judged.err
 	}
 	return g.service.Authenticate(shown.Bearer)
 }

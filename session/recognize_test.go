@@ -1,4 +1,4 @@
-package middleware_test
+package session_test
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/token"
 )
 
@@ -24,7 +24,7 @@ import (
 func TestTheShortWayAndTheLongWayAgree(t *testing.T) {
 	for name, bearerFirst := range map[string]bool{"cookie first": false, "bearer first": true} {
 		t.Run(name, func(t *testing.T) {
-			e := newEmbedded(t, func(c *middleware.Config) { c.BearerFirst = bearerFirst })
+			e := newEmbedded(t, func(c *session.Config) { c.BearerFirst = bearerFirst })
 			ada, eve, gone := e.SignIn(t, servertest.Ada), e.SignIn(t, servertest.Eve), e.SignIn(t, servertest.Ada)
 			if err := e.Service.EndSession(t.Context(), gone.UserID, gone.SessionID); err != nil {
 				t.Fatal(err)
@@ -243,7 +243,7 @@ func TestTheContextOfARequestIsAnOrdinaryOne(t *testing.T) {
 }
 
 // staleGuard is a guard over a service of a program that forgot Run.
-func staleGuard(t *testing.T, w *servertest.World, change func(*tokenjar.Config)) *middleware.Guard {
+func staleGuard(t *testing.T, w *servertest.World, change func(*tokenjar.Config)) *session.Guard {
 	t.Helper()
 	secret, err := tokenjar.ParseSecret([]byte(servertest.Secret))
 	if err != nil {
@@ -255,7 +255,7 @@ func staleGuard(t *testing.T, w *servertest.World, change func(*tokenjar.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := middleware.New(middleware.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
+	g, err := session.New(session.Config{Service: service, PublicURL: w.URL, Now: w.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestTheDatabaseSaysWhoIsSignedOut(t *testing.T) {
 }
 
 func TestBearerFirst(t *testing.T) {
-	e := newEmbedded(t, func(c *middleware.Config) { c.BearerFirst = true })
+	e := newEmbedded(t, func(c *session.Config) { c.BearerFirst = true })
 	ada, eve, gone := e.SignIn(t, servertest.Ada), e.SignIn(t, servertest.Eve), e.SignIn(t, servertest.Eve)
 	if err := e.Service.EndSession(t.Context(), gone.UserID, gone.SessionID); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Package middleware stands between net/http and a handler: it finds out who sends a request, and lets it through or
+// Package session stands between net/http and a handler: it finds out who sends a request, and lets it through or
 // refuses it. It imports no SQL, no OpenAPI and no command line.
 //
 // A [Guard] judges a request in this order, and the first refusal ends it with nothing changed and no cookie set:
@@ -15,4 +15,4 @@
 // recognize in guard.go, which must say what the long way says.
 //
 // Host, method and path are judged before, by the server that owns them.
-package middleware
+package session

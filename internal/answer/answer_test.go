@@ -1,12 +1,9 @@
-package middleware
+package answer
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"testing"
-
-	"github.com/tokenjar/tokenjar"
 )
 
 func TestPrivately(t *testing.T) {
@@ -69,49 +66,6 @@ func TestProtectCaches(t *testing.T) {
 		ProtectCaches(h, false)
 		if got := fmt.Sprint(h["Vary"]); got != want {
 			t.Errorf("Vary %q: got %s, want %s", said, got, want)
-		}
-	}
-}
-
-func TestBetter(t *testing.T) {
-	other := errors.New("other")
-	for i, row := range []struct{ a, b, want error }{
-		{nil, nil, nil}, {nil, other, other}, {other, nil, other}, {other, tokenjar.ErrTokenInvalid, other},
-		{tokenjar.ErrTokenInvalid, tokenjar.ErrTokenExpired, tokenjar.ErrTokenExpired}, {tokenjar.ErrTokenExpired, tokenjar.ErrTokenInvalid, tokenjar.ErrTokenExpired},
-		{tokenjar.ErrWrongTokenType, tokenjar.ErrTokenExpired, tokenjar.ErrTokenExpired}, {tokenjar.ErrTokenInvalid, tokenjar.ErrWrongTokenType, tokenjar.ErrWrongTokenType},
-		{nil, tokenjar.ErrTokenExpired, tokenjar.ErrTokenExpired},
-	} {
-		if got := better(row.a, row.b); got != row.want {
-			t.Errorf("row %d: got %v, want %v", i, got, row.want)
-		}
-	}
-}
-
-func TestNewer(t *testing.T) {
-	for _, row := range []struct {
-		session string
-		gen     int64
-		than    string
-		thanGen int64
-		want    bool
-	}{
-		{"b", 1, "a", 9, true}, {"a", 9, "b", 1, false}, {"a", 2, "a", 1, true}, {"a", 1, "a", 2, false}, {"a", 1, "a", 1, false}, {"a", 1, "", 0, true},
-	} {
-		if got := newer(row.session, row.gen, row.than, row.thanGen); got != row.want {
-			t.Errorf("%v: got %v", row, got)
-		}
-	}
-}
-
-func TestParseBearer(t *testing.T) {
-	for field, want := range map[string]string{
-		"Bearer a.b-c_d": "a.b-c_d", "bEARER x": "x",
-		"Bearer": "bad", "Bearer ": "bad", "Bearer  x": "bad", "Bearer x y": "bad", "Bearer x,y": "bad", "Bearer x\t": "bad", "Bearer x=": "bad", "Bearer é": "bad", "": "bad", "x": "bad", "Bearer\tx": "bad",
-		"Basic x": "", "Digest a=b, Bearer x": "", "Bearers x": "",
-	} {
-		token, bad := parseBearer(field)
-		if got := map[bool]string{true: "bad", false: token}[bad]; got != want {
-			t.Errorf("%q: got %q, %v, want %q", field, token, bad, want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package middleware_test
+package session_test
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/password"
+	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/store/memory"
 	"github.com/tokenjar/tokenjar/token"
 )
@@ -27,14 +27,14 @@ import (
 // both are measured in turns, many short rounds in one run: the difference of the least disturbed rounds of both is
 // reported, and that of the medians.
 //
-//	go test ./middleware -run '^$' -bench . -benchtime 1x
+//	go test ./session -run '^$' -bench . -benchtime 1x
 
 const benchPassword = "correct horse battery staple"
 
 // yard is a service, a guard and the requests of one signed-in page.
 type yard struct {
 	service *tokenjar.Service
-	guard   *middleware.Guard
+	guard   *session.Guard
 	grant   tokenjar.Grant
 }
 
@@ -69,7 +69,7 @@ func newYard(b *testing.B, alg token.Algorithm) *yard {
 	done := make(chan error)
 	go func() { done <- y.service.Run(ctx) }()
 	b.Cleanup(func() { stop(); <-done })
-	if y.guard, err = middleware.New(middleware.Config{Service: y.service, PublicURL: url}); err != nil {
+	if y.guard, err = session.New(session.Config{Service: y.service, PublicURL: url}); err != nil {
 		b.Fatal(err)
 	}
 	y.grant, err = y.service.Login(b.Context(), tokenjar.Credentials{Username: "ada", Password: benchPassword}, tokenjar.Client{})

@@ -1,4 +1,4 @@
-package middleware_test
+package session_test
 
 import (
 	"bufio"
@@ -11,24 +11,24 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
 )
 
 // A program of somebody else, behind the guard, asked through real HTTP.
 
 type embedded struct {
 	*servertest.World
-	guard *middleware.Guard
+	guard *session.Guard
 }
 
-func newEmbedded(t *testing.T, changes ...func(*middleware.Config)) embedded {
+func newEmbedded(t *testing.T, changes ...func(*session.Config)) embedded {
 	t.Helper()
 	w := servertest.Start(t)
-	cfg := middleware.Config{Service: w.Service, PublicURL: w.URL, Now: w.Clock.Now, RenewalExclude: []string{"/admin/"}}
+	cfg := session.Config{Service: w.Service, PublicURL: w.URL, Now: w.Clock.Now, RenewalExclude: []string{"/admin/"}}
 	for _, change := range changes {
 		change(&cfg)
 	}
-	g, err := middleware.New(cfg)
+	g, err := session.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestRenewedOnTheWayToAnEmbeddedHandler(t *testing.T) {
 		}
 	})
 	t.Run("not with NoRenewal", func(t *testing.T) {
-		e := newEmbedded(t, func(c *middleware.Config) { c.NoRenewal = true })
+		e := newEmbedded(t, func(c *session.Config) { c.NoRenewal = true })
 		p := e.SignIn(t, servertest.Ada)
 		res, body := e.ask(t, e.guard.Required(http.HandlerFunc(whoami)), "GET", "/", p.RefreshOnly)
 		if res.StatusCode != 401 || !strings.Contains(body, `"action":"refresh"`) || p.Generation(t) != 1 {
@@ -252,7 +252,7 @@ func TestOptionalIsAnonymousForBadCredentials(t *testing.T) {
 
 func TestWebSocketHandshake(t *testing.T) {
 	const trusted = "https://spa.example.com"
-	e := newEmbedded(t, func(c *middleware.Config) { c.TrustedOrigins = []string{trusted} })
+	e := newEmbedded(t, func(c *session.Config) { c.TrustedOrigins = []string{trusted} })
 	p := e.SignIn(t, servertest.Ada)
 	socket := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := w.(http.Hijacker).Hijack()
@@ -321,7 +321,7 @@ func TestWebSocketHandshake(t *testing.T) {
 
 func TestNewNamesEveryMistake(t *testing.T) {
 	e := newEmbedded(t)
-	_, err := middleware.New(middleware.Config{Service: e.Service, PublicURL: "http://app.example.com", TrustedOrigins: []string{"null", "https://*.example.com"}})
+	_, err := session.New(session.Config{Service: e.Service, PublicURL: "http://app.example.com", TrustedOrigins: []string{"null", "https://*.example.com"}})
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -330,7 +330,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			t.Errorf("%q is missing in %v", part, err)
 		}
 	}
-	if _, err := middleware.New(middleware.Config{PublicURL: "https://app.example.com"}); err == nil {
+	if _, err := session.New(session.Config{PublicURL: "https://app.example.com"}); err == nil {
 		t.Error("no service: accepted")
 	}
 }
