@@ -13,6 +13,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/metrics"
+	"github.com/tokenjar/tokenjar/internal/pathrule"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -101,7 +102,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		ctx := tokenjar.ContextWithLogger(tokenjar.ContextWithRequestID(r.Context(), id), s.log)
 		r = r.WithContext(ctx)
 		w.Header().Set("X-Request-Id", id)
-		path := clip(hideTokens(rawPath(r))) // before anybody rewrites it
+		path := clip(hideTokens(pathrule.Raw(r))) // before anybody rewrites it
 		rec := &recorder{ResponseWriter: w, route: s.patterns.other}
 		defer func() {
 			p := recover()

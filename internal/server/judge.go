@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/tokenjar/tokenjar/internal/pathrule"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -46,7 +47,7 @@ func (s *Server) judge(next func(http.ResponseWriter, *http.Request, string)) ht
 			// section 6.1).
 			w.Header().Set("Connection", "close")
 		}
-		raw := rawPath(r)
+		raw := pathrule.Raw(r)
 		health := raw == "/healthz" || raw == "/readyz"
 		switch {
 		case r.Host == "" && !health:
@@ -71,7 +72,7 @@ func (s *Server) judge(next func(http.ResponseWriter, *http.Request, string)) ht
 			s.refuse(w, r, problem.New(problem.BadPath))
 			return
 		}
-		setPath(r, path)
+		pathrule.Set(r, path)
 		next(w, r, path)
 	})
 }
@@ -87,42 +88,15 @@ func (s *Server) ours(host string) bool {
 
 // route brings a path to its canonical form and refuses it when a laxer reading would lead to another room.
 func (s *Server) route(raw string) (string, error) {
-	path, err := canonicalPath(raw)
+	path, err := pathrule.Canonical(raw)
 	if err != nil {
 		return "", err
 	}
 	room := s.roomOf(path)
-	for _, other := range otherReadings(path) {
+	for _, other := range pathrule.OtherReadings(path) {
 		if s.roomOf(other) != room {
-			return "", errors.Join(errBadPath, errors.New("another room in another reading"))
+			return "", errors.Join(pathrule.ErrBad, errors.New("another room in another reading"))
 		}
 	}
 	return path, nil
-}
-
-// rawPath is the path as it was sent: the request target up to the query, without scheme and authority if it has them
-// (RFC 9112, section 3.2).
-func rawPath(r *http.Request) string {
-	target := r.RequestURI
-	if target == "" { // a request made by a test, without a connection
-		target = r.URL.EscapedPath()
-	}
-	if scheme, rest, ok := strings.Cut(target, "://"); ok && !strings.ContainsAny(scheme, "/?#") {
-		if slash := strings.IndexAny(rest, "/?#"); slash >= 0 {
-			target = rest[slash:]
-		} else {
-			target = "/"
-		}
-	}
-	path, _, _ := strings.Cut(target, "?")
-	return path
-}
-
-// setPath makes a canonical path the request's path.
-func setPath(r *http.Request, canonical string) {
-	decoded, err := url.PathUnescape(canonical)
-	if err != nil { // canonicalPath let no bad escape through
-		decoded = canonical
-	}
-	r.URL.Path, r.URL.RawPath = decoded, canonical
 }

@@ -1,4 +1,4 @@
-package server
+package pathrule
 
 import (
 	"net/url"
@@ -41,20 +41,20 @@ func TestCanonicalPath(t *testing.T) {
 			if name == "blank" {
 				raw = list
 			}
-			if got, err := canonicalPath(raw); err == nil {
+			if got, err := Canonical(raw); err == nil {
 				t.Errorf("%s: %q is taken as %q", name, raw, got)
 			}
 		}
 	}
 	for raw, want := range goodPaths {
-		if got, err := canonicalPath(raw); err != nil || got != want {
+		if got, err := Canonical(raw); err != nil || got != want {
 			t.Errorf("%q: got %q, %v, want %q", raw, got, err, want)
 		}
 	}
-	if _, err := canonicalPath(strings.Repeat("/", 3000)); err == nil {
+	if _, err := Canonical(strings.Repeat("/", 3000)); err == nil {
 		t.Error("P-18: 3,000 slashes are taken")
 	}
-	if _, err := canonicalPath(""); err == nil {
+	if _, err := Canonical(""); err == nil {
 		t.Error("an empty path is taken")
 	}
 }
@@ -67,28 +67,8 @@ func TestOtherReadings(t *testing.T) {
 		"/Auth;X/y;z;;":   {"/Auth/y", "/auth;x/y;z;;", "/auth/y"},
 		";":               {"", ";", ""},
 	} {
-		if got := otherReadings(raw); !slices.Equal(got, want) {
+		if got := OtherReadings(raw); !slices.Equal(got, want) {
 			t.Errorf("%q: got %q, want %q", raw, got, want)
-		}
-	}
-}
-
-func TestHosts(t *testing.T) {
-	for public, want := range map[string][]string{
-		"https://app.example.com":      {"app.example.com", "app.example.com:443"},
-		"https://APP.example.com":      {"app.example.com", "app.example.com:443"},
-		"https://app.example.com:443":  {"app.example.com:443", "app.example.com"},
-		"https://app.example.com:8443": {"app.example.com:8443"},
-		"http://localhost:8080":        {"localhost:8080"},
-		"http://localhost":             {"localhost", "localhost:80"},
-		"https://[::1]":                {"[::1]", "[::1]:443"},
-	} {
-		u, err := url.Parse(public)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := hosts(u); !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", public, got, want)
 		}
 	}
 }
@@ -104,14 +84,14 @@ func FuzzPath(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		canonical, err := canonicalPath(raw)
+		canonical, err := Canonical(raw)
 		if err != nil {
 			if canonical != "" {
 				t.Errorf("%q: refused, yet %q is returned", raw, canonical)
 			}
 			return
 		}
-		if again, err := canonicalPath(canonical); err != nil || again != canonical {
+		if again, err := Canonical(canonical); err != nil || again != canonical {
 			t.Errorf("%q becomes %q, and that %q, %v", raw, canonical, again, err)
 		}
 		before, err := url.PathUnescape(raw)
@@ -126,7 +106,7 @@ func FuzzPath(f *testing.F) {
 			t.Errorf("%q means %q", raw, after)
 		}
 		// A reader that cleans finds nothing to clean, but for a slash at the end, with and without parameters.
-		for _, reading := range []string{after, canonical, otherReadings(after)[0]} {
+		for _, reading := range []string{after, canonical, OtherReadings(after)[0]} {
 			if reading != after && reading != canonical && (strings.Contains(reading, "//") || strings.HasSuffix(reading, "/")) {
 				continue // a segment that is nothing but parameters
 			}

@@ -1,7 +1,10 @@
-package server
+// Package pathrule is the one reading of a request's path, for those who decide by it who may pass.
+package pathrule
 
 import (
 	"errors"
+	"net/http"
+	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,35 +20,36 @@ import (
 // What remains is brought to one form: escapes of unreserved characters (RFC 3986, section 2.3) are decoded, once, and
 // all other escapes are written in upper case. That one string is matched and passed on.
 
-var errBadPath = errors.New("path not accepted")
+// ErrBad says that two programs might read a path differently.
+var ErrBad = errors.New("path not accepted")
 
-// canonicalPath returns the one form of a raw path, or errBadPath.
-func canonicalPath(raw string) (string, error) {
+// Canonical returns the one form of a raw path, or ErrBad.
+func Canonical(raw string) (string, error) {
 	if raw == "" || raw[0] != '/' {
-		return "", errBadPath
+		return "", ErrBad
 	}
 	var canonical, decoded strings.Builder
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c != '%' {
 			if c <= ' ' || c >= 0x7f || c == '\\' || c == '#' || c == '?' {
-				return "", errBadPath
+				return "", ErrBad
 			}
 			canonical.WriteByte(c)
 			decoded.WriteByte(c)
 			continue
 		}
 		if i+2 >= len(raw) {
-			return "", errBadPath
+			return "", ErrBad
 		}
 		high, low := unhex(raw[i+1]), unhex(raw[i+2])
 		if high < 0 || low < 0 {
-			return "", errBadPath
+			return "", ErrBad
 		}
 		i += 2
 		c = byte(high<<4 | low)
 		if c == '/' || c == '\\' {
-			return "", errBadPath
+			return "", ErrBad
 		}
 		decoded.WriteByte(c)
 		if isUnreserved(c) {
@@ -57,12 +61,12 @@ func canonicalPath(raw string) (string, error) {
 	}
 	text := decoded.String()
 	if !utf8.ValidString(text) || strings.Contains(text, "//") || strings.ContainsFunc(text, unicode.IsControl) {
-		return "", errBadPath
+		return "", ErrBad
 	}
 	for segment := range strings.SplitSeq(text, "/") {
 		segment, _, _ = strings.Cut(segment, ";")
 		if segment == "." || segment == ".." {
-			return "", errBadPath
+			return "", ErrBad
 		}
 	}
 	return canonical.String(), nil
@@ -84,9 +88,9 @@ func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// otherReadings returns how laxer programs would read a canonical path: without path parameters, without case, and
+// OtherReadings returns how laxer programs would read a canonical path: without path parameters, without case, and
 // both. A path that would be routed otherwise under one of them is refused.
-func otherReadings(path string) []string {
+func OtherReadings(path string) []string {
 	bare := path
 	if strings.Contains(path, ";") {
 		segments := strings.Split(path, "/")
@@ -96,4 +100,31 @@ func otherReadings(path string) []string {
 		bare = strings.Join(segments, "/")
 	}
 	return []string{bare, strings.ToLower(path), strings.ToLower(bare)}
+}
+
+// Raw is the path as it was sent: the request target up to the query, without scheme and authority if it has them
+// (RFC 9112, section 3.2).
+func Raw(r *http.Request) string {
+	target := r.RequestURI
+	if target == "" { // a request made by a test, without a connection
+		target = r.URL.EscapedPath()
+	}
+	if scheme, rest, ok := strings.Cut(target, "://"); ok && !strings.ContainsAny(scheme, "/?#") {
+		if slash := strings.IndexAny(rest, "/?#"); slash >= 0 {
+			target = rest[slash:]
+		} else {
+			target = "/"
+		}
+	}
+	path, _, _ := strings.Cut(target, "?")
+	return path
+}
+
+// Set makes a canonical path the request's path.
+func Set(r *http.Request, canonical string) {
+	decoded, err := url.PathUnescape(canonical)
+	if err != nil { // Canonical let no bad escape through
+		decoded = canonical
+	}
+	r.URL.Path, r.URL.RawPath = decoded, canonical
 }
