@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/internal/bearer"
+	"github.com/tokenjar/tokenjar/internal/request"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -51,7 +51,7 @@ func (g *Guard) Read(r *http.Request) (Shown, error) {
 		Refresh:    cookies.Refresh.Values,
 		BadRefresh: cookies.Refresh.Invalid > 0,
 	}
-	if shown.Bearer, shown.BadBearer, err = bearer.Parse(r.Header); err != nil {
+	if shown.Bearer, shown.BadBearer, err = request.Bearer(r.Header); err != nil {
 		return shown, problem.New(problem.ValidationFailed).WithStatus(http.StatusBadRequest).
 			WithDetail("The request has more than one Authorization field.")
 	}

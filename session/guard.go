@@ -14,6 +14,7 @@ import (
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/csrf"
 	"github.com/tokenjar/tokenjar/internal/contextkey"
+	"github.com/tokenjar/tokenjar/internal/request"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -227,7 +228,7 @@ func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
 	if !ok {
 		return tokenjar.Identity{}, errNotPlain
 	}
-	if !isSafe(r.Method) {
+	if !request.IsSafe(r.Method) {
 		if err := g.csrfTokens().Check(r.Header, id.SessionID); err != nil {
 			return tokenjar.Identity{}, err
 		}
@@ -303,7 +304,7 @@ func (g *Guard) admit(r *http.Request) (Credential, error) {
 	}
 	// A handshake is answered by whoever takes the connection over, and cookies set here would be lost on the way. The
 	// page refreshes and tries again.
-	if cred.NeedsRenewal() && (isHandshake(r) || !g.renew(r.URL.Path)) {
+	if cred.NeedsRenewal() && (request.IsHandshake(r.Header) || !g.renew(r.URL.Path)) {
 		return Credential{}, cred.Reason
 	}
 	return cred, nil
@@ -339,9 +340,9 @@ func (g *Guard) judgeAll(r *http.Request) (Credential, error) {
 // checkOrigin is rule 1 for a request that may be authenticated by a cookie: unsafe methods and WebSocket handshakes.
 func (g *Guard) checkOrigin(r *http.Request) error {
 	switch {
-	case isHandshake(r):
+	case request.IsHandshake(r.Header):
 		return g.origins.CheckHandshake(r.Header, g.own)
-	case isSafe(r.Method):
+	case request.IsSafe(r.Method):
 		return nil
 	}
 	return g.origins.Check(r.Header, g.own)
@@ -353,7 +354,7 @@ func (g *Guard) CheckOrigin(r *http.Request) error { return g.origins.Check(r.He
 
 // CheckCSRF is rule 2: an unsafe request that a cookie authenticates carries the CSRF token of that session.
 func (g *Guard) CheckCSRF(r *http.Request, cred Credential) error {
-	if isSafe(r.Method) || !cred.ByCookie() {
+	if request.IsSafe(r.Method) || !cred.ByCookie() {
 		return nil
 	}
 	return g.csrfTokens().Check(r.Header, cred.SessionID())
@@ -391,21 +392,4 @@ func Passive(r *http.Request) bool { return r.Header.Get("X-Passive") == "1" }
 // that is bad, not a forged page and not a fault.
 func isAnonymous(err error) bool {
 	return problem.From(err).Status == http.StatusUnauthorized
-}
-
-// isSafe reports whether a method changes nothing (RFC 9110, section 9.2.1; TRACE never gets here).
-func isSafe(method string) bool {
-	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
-}
-
-// isHandshake reports whether a request opens a WebSocket (RFC 6455, section 4.1).
-func isHandshake(r *http.Request) bool {
-	for _, line := range r.Header["Upgrade"] {
-		for part := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), "websocket") {
-				return true
-			}
-		}
-	}
-	return false
 }
