@@ -67,3 +67,80 @@ func ExampleSet() {
 	// Output:
 	// cookie "theme": the value is empty or holds a control, blank, quote, comma, semicolon, backslash, percent or non-ASCII byte
 }
+
+// The cookie of one token: declared once, set and deleted in one line each.
+func ExampleJWT() {
+	session := cookie.JWT{Name: "session", MaxAge: 15 * time.Minute, SameSite: http.SameSiteStrictMode}
+	if err := session.Check(); err != nil { // when the program starts
+		fmt.Println(err)
+		return
+	}
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+
+	login := func(w http.ResponseWriter, _ *http.Request) {
+		if err := session.Set(w, token); err != nil {
+			http.Error(w, "not signed in", http.StatusInternalServerError)
+		}
+	}
+	logout := func(w http.ResponseWriter, _ *http.Request) {
+		if err := session.Delete(w); err != nil {
+			http.Error(w, "not signed out", http.StatusInternalServerError)
+		}
+	}
+
+	for _, handler := range []http.HandlerFunc{login, logout} {
+		w := httptest.NewRecorder()
+		handler(w, httptest.NewRequest("POST", "/", nil))
+		fmt.Println(w.Header().Get("Set-Cookie"))
+	}
+	h := http.Header{"Cookie": {"theme=dark; " + session.CookieName() + "=" + token}}
+	found, err := session.Read(h)
+	fmt.Println(found.Values, err)
+	// Output:
+	// __Host-session=eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Strict
+	// __Host-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict
+	// [eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln] <nil>
+}
+
+// For services that know the cookie as access_token and nothing else, leaving out the prefix is spelled out. The cookie
+// ends with its token here.
+func ExampleJWT_SetFor() {
+	access := cookie.JWT{Prefix: cookie.None}
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
+
+	now := time.Now()
+	expires := now.Add(5 * time.Minute) // the token's exp
+
+	w := httptest.NewRecorder()
+	err := access.SetFor(w, token, expires.Sub(now))
+	fmt.Println(w.Header().Get("Set-Cookie"), err)
+
+	fmt.Println(access.SetFor(w, token, -time.Second))
+	// Output:
+	// access_token=eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln; Path=/; Max-Age=300; HttpOnly; Secure; SameSite=Lax <nil>
+	// cookie access_token: life -1s is over
+}
+
+// A mix that browsers would refuse, or that would be unsafe, writes nothing.
+func ExampleJWT_Check() {
+	fmt.Println(cookie.JWT{SameSite: http.SameSiteNoneMode, InsecureAllowHTTP: true}.Check())
+	fmt.Println(cookie.JWT{Prefix: cookie.Host, Domain: "co.uk"}.Check())
+	// Output:
+	// cookie: SameSite: None needs Secure cookies: leave InsecureAllowHTTP out, or Lax
+	// cookie: Domain: "co.uk" is a public suffix, shared with strangers: leave it empty or name your own domain
+	// cookie: Prefix: __Host- cookies cannot have a Domain: leave Domain empty, or use secure or auto
+}
+
+// The CSRF cookie that goes with it has its attributes and life, but script can read it.
+func ExampleCSRF() {
+	session := cookie.JWT{MaxAge: time.Hour}
+	csrf := cookie.CSRF{With: session}
+
+	w := httptest.NewRecorder()
+	err := csrf.Set(w, "3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA") // of csrf.Tokens.Issue
+	fmt.Println(w.Header().Get("Set-Cookie"), err)
+	fmt.Println(csrf.Set(w, "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"))
+	// Output:
+	// __Host-csrftoken=3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA; Path=/; Max-Age=3600; Secure; SameSite=Lax <nil>
+	// cookie __Host-csrftoken: the value holds other bytes than letters, digits, hyphens and underscores
+}

@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"golang.org/x/net/publicsuffix"
 )
 
 // MaxAge is the longest life a cookie is given: browsers cut longer ones to it (RFC 6265bis, section 5.5).
@@ -27,7 +25,7 @@ type Prefix string
 
 // The prefixes. The zero value is Auto.
 const (
-	Auto   Prefix = "auto"   // Host on https, Secure with a Domain, None on loopback http
+	Auto   Prefix = "auto"   // Host on https, Secure with a Domain or another Path than /, None on loopback http
 	Host   Prefix = "host"   // __Host-: Secure, Path=/, no Domain; a sibling host cannot set such a cookie
 	Secure Prefix = "secure" // __Secure-: only https can set it
 	None   Prefix = "none"   // bare names
@@ -64,103 +62,60 @@ type Policy struct {
 	expired               []http.Cookie
 }
 
-// template is a cookie without its value and life.
-type template http.Cookie
-
 // New checks cfg and returns its policy. It reports every mistake, each with the field and the fix.
 func New(cfg Config) (*Policy, error) {
-	var errs []error
-	fail := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("cookie: "+field+": "+format, args...))
-	}
-
+	var bad mistakes
 	host, https, err := parsePublicURL(cfg.PublicURL)
 	if err != nil {
-		fail("PublicURL", "%w", err)
+		bad.add("PublicURL", "%w", err)
 	}
 	known := err == nil // otherwise what depends on the URL would only repeat its error
 
 	domain := canonicalDomain(cfg.Domain)
 	if cfg.Domain != "" && known {
 		if err := checkDomain(domain, host); err != nil {
-			fail("Domain", "%w", err)
+			bad.add("Domain", "%w", err)
 		}
 	}
 
-	sameSite := cfg.SameSite
-	switch sameSite {
-	case 0:
-		sameSite = http.SameSiteLaxMode
-	case http.SameSiteLaxMode, http.SameSiteStrictMode:
-	case http.SameSiteNoneMode:
-		if known && !https {
-			fail("SameSite", "None needs Secure cookies: use an https PublicURL, or Lax")
-		}
-	default:
-		fail("SameSite", "unknown mode %d: use Lax, Strict or None", sameSite)
-	}
-
-	prefix := ""
-	switch cfg.Prefix {
-	case "", Auto:
-		switch {
-		case !https:
-		case domain != "":
-			prefix = "__Secure-"
-		default:
-			prefix = "__Host-"
-		}
-	case Host:
-		prefix = "__Host-"
-		if domain != "" {
-			fail("Prefix", "__Host- cookies cannot have a Domain: leave Domain empty, or use secure or auto")
-		}
-	case Secure:
-		prefix = "__Secure-"
-	case None:
-	default:
-		fail("Prefix", "unknown prefix %q: use auto, host, secure or none", cfg.Prefix)
-	}
-	if prefix != "" && known && !https {
-		fail("Prefix", "%s cookies need https: use auto or none on loopback http", prefix)
-	}
+	common := attributes{
+		prefix: cfg.Prefix, sameSite: cfg.SameSite, path: "/", domain: domain,
+		plain: known && !https, remedy: "use an https PublicURL",
+	}.template(&bad)
 
 	names := [3]string{orDefault(cfg.Access, "access_token"), orDefault(cfg.Refresh, "refresh_token"), orDefault(cfg.CSRF, "csrftoken")}
 	fields := [3]string{"Access", "Refresh", "CSRF"}
 	for i, name := range names {
 		if err := checkBaseName(name); err != nil {
-			fail(fields[i], "%w", err)
+			bad.add(fields[i], "%w", err)
 		}
 		for j := range i {
 			if strings.EqualFold(name, names[j]) {
-				fail(fields[i], "%q equals %s when compared without case: use different names", name, fields[j])
+				bad.add(fields[i], "%q equals %s when compared without case: use different names", name, fields[j])
 			}
 		}
 	}
 
-	newTemplate := func(name string, httpOnly bool) template {
-		return template{Name: prefix + name, Path: "/", Domain: domain, Secure: https, HttpOnly: httpOnly, SameSite: sameSite}
-	}
 	p := &Policy{
-		access:  newTemplate(names[0], true),
-		refresh: newTemplate(names[1], true),
-		csrf:    newTemplate(names[2], false),
+		access:  common.named(names[0], true),
+		refresh: common.named(names[1], true),
+		csrf:    common.named(names[2], false),
 		base:    [2]string{names[0], names[1]},
 	}
 	for i, scope := range cfg.LegacyScopes {
 		field := fmt.Sprintf("LegacyScopes[%d]", i)
 		scope = Scope{Path: orDefault(scope.Path, "/"), Domain: canonicalDomain(scope.Domain)}
 		if err := checkPath(scope.Path); err != nil {
-			fail(field+".Path", "%w", err)
+			bad.add(field+".Path", "%w", err)
 		}
 		if scope.Domain != "" && known {
 			if err := checkDomain(scope.Domain, host); err != nil {
-				fail(field+".Domain", "%w", err)
+				bad.add(field+".Domain", "%w", err)
 			}
 		}
 		p.addLegacy(scope, names)
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(bad...); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -196,7 +151,7 @@ func (p *Policy) CSRFName() string { return p.csrf.Name }
 // [ErrTooLarge], or an error when the value holds bytes that [Read] would not accept.
 func (p *Policy) Access(value string, life time.Duration) (*http.Cookie, error) {
 	if life <= 0 {
-		return nil, fmt.Errorf("cookie %s: life %v is over", p.access.Name, life)
+		return nil, errOver(p.access.Name, life)
 	}
 	return p.access.build(value, life)
 }
@@ -218,9 +173,7 @@ func (p *Policy) CSRF(value string, life time.Duration) (*http.Cookie, error) {
 func (p *Policy) Clear() []*http.Cookie {
 	out := make([]*http.Cookie, 0, 3+len(p.expired))
 	for _, t := range []template{p.access, p.refresh, p.csrf} {
-		c := http.Cookie(t)
-		c.MaxAge = -1 // net/http writes Max-Age=0
-		out = append(out, &c)
+		out = append(out, t.deletion())
 	}
 	return append(out, p.Expired()...)
 }
@@ -245,24 +198,6 @@ func (p *Policy) IsOurs(name string) bool {
 	}
 	name = stripPrefixes(strings.TrimFunc(name, func(r rune) bool { return r >= 0x80 || !isTokenByte(byte(r)) }))
 	return strings.EqualFold(name, p.base[0]) || strings.EqualFold(name, p.base[1])
-}
-
-func (t template) build(value string, life time.Duration) (*http.Cookie, error) {
-	if life < 0 {
-		return nil, fmt.Errorf("cookie %s: life %v is over", t.Name, life)
-	}
-	if len(t.Name)+len(value) > MaxSize {
-		return nil, fmt.Errorf("cookie %s: %w", t.Name, ErrTooLarge)
-	}
-	if !cleanValue(value) {
-		return nil, fmt.Errorf("cookie %s: the value is empty or holds bytes that are not read back", t.Name)
-	}
-	c := http.Cookie(t)
-	c.Value = value
-	if life > 0 {
-		c.MaxAge = int(max(min(life, MaxAge)/time.Second, 1))
-	}
-	return &c, nil
 }
 
 func parsePublicURL(s string) (host string, https bool, err error) {
@@ -295,80 +230,4 @@ func isLoopback(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
-}
-
-// checkDomain reports why cookies of host cannot have this Domain.
-func checkDomain(domain, host string) error {
-	switch {
-	case !isHostName(domain):
-		return fmt.Errorf("%q is not a host name: write IDN as xn-- labels, and no trailing dot", domain)
-	case isAddr(domain) || isAddr(host):
-		return errors.New("an IP address has no domain: leave it empty")
-	case !strings.Contains(domain, "."):
-		return fmt.Errorf("%q is a single label, which browsers refuse: leave it empty", domain)
-	case domain != host && !strings.HasSuffix(host, "."+domain):
-		return fmt.Errorf("%q is neither the public host %q nor a parent of it", domain, host)
-	}
-	if suffix, _ := publicsuffix.PublicSuffix(domain); suffix == domain {
-		return fmt.Errorf("%q is a public suffix, shared with strangers: leave it empty or name your own domain", domain)
-	}
-	return nil
-}
-
-func isAddr(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
-}
-
-// isHostName reports whether s is a host name as it appears in a URL: labels of lower-case letters, digits, hyphens
-// and underscores.
-func isHostName(s string) bool {
-	if len(s) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		for i := range len(label) {
-			if c := label[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func checkPath(path string) error {
-	if path[0] != '/' {
-		return fmt.Errorf("%q does not begin with a slash", path)
-	}
-	for i := range len(path) {
-		if c := path[i]; c <= ' ' || c >= 0x7f || c == ';' {
-			return fmt.Errorf("%q has bytes that a cookie path cannot hold", path)
-		}
-	}
-	return nil
-}
-
-// checkBaseName reports why a configured name cannot be used. Names beginning with $ were attributes in the first
-// cookie specifications, and some services still read them so.
-func checkBaseName(name string) error {
-	switch {
-	case !isToken(name) || name[0] == '$':
-		return fmt.Errorf("%q is not a cookie name: use letters, digits, hyphens and underscores", name)
-	case stripPrefixes(name) != name:
-		return fmt.Errorf("%q bears a prefix: leave it out and set Prefix", name)
-	}
-	return nil
-}
-
-// canonicalDomain is a Domain attribute as browsers read it (RFC 6265, section 5.2.3).
-func canonicalDomain(domain string) string { return strings.ToLower(strings.TrimPrefix(domain, ".")) }
-
-func orDefault(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
 }

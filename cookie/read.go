@@ -10,13 +10,14 @@ import (
 // MaxPairs is how many cookies a request may bear. Browsers keep about 180 for a site.
 const MaxPairs = 200
 
-// MaxSame is how many values of one of our names are looked at. A few come from scopes that overlap; more are sent to
-// make somebody verify them.
+// MaxSame is how many values of one name are looked at. A few come from scopes that overlap; more are sent to make
+// somebody verify them.
 const MaxSame = 8
 
-// ErrTooMany is returned for a request with more than [MaxPairs] cookies, or more than [MaxSame] of one of our names. The answer is 431, never the same as
-// without cookies: among those not looked at may be ours (RFC 6585, section 5).
-var ErrTooMany = errors.New("cookie: more than 200 cookies")
+// ErrTooMany is returned for a request with more than [MaxPairs] cookies, or more than [MaxSame] values of the name that
+// is read. The answer is 431, never the same as without cookies: among those not looked at may be ours (RFC 6585,
+// section 5).
+var ErrTooMany = errors.New("cookie: more than 200 cookies, or more than 8 of one name")
 
 // Found is what a request bears under one name.
 type Found struct {
@@ -114,7 +115,8 @@ func hasName(pair, name string) bool {
 	return len(pair) > len(name) && pair[len(name)] == '=' && pair[:len(name)] == name
 }
 
-// Read returns what a request bears under one name, as [Policy.Read] does for our own.
+// Read returns what a request bears under one name, prefix included, as [Policy.Read] does for our own. It returns
+// [ErrTooMany], and then nothing found.
 func Read(h http.Header, name string) (Found, error) {
 	var f Found
 	err := scan(h, func(n, value string, bad bool) {
@@ -124,6 +126,9 @@ func Read(h http.Header, name string) (Found, error) {
 	})
 	if err != nil {
 		return Found{}, err
+	}
+	if len(f.Values) > MaxSame {
+		return Found{}, ErrTooMany
 	}
 	return f, nil
 }

@@ -85,8 +85,21 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestTooManyCookiesAreAnError(t *testing.T) { // CK-14, X-19
+func TestTooManyCookiesAreAnError(t *testing.T) {
 	p := newPolicy(t, cookie.Config{})
+	refused := func(t *testing.T, lines []string) {
+		t.Helper()
+		h := http.Header{"Cookie": lines}
+		if got, err := p.Read(h); !errors.Is(err, cookie.ErrTooMany) || !reflect.DeepEqual(got, cookie.Cookies{}) {
+			t.Errorf("got %+v, %v, want ErrTooMany", got, err)
+		}
+		if got, err := cookie.Read(h, at); !errors.Is(err, cookie.ErrTooMany) || got.Present() {
+			t.Errorf("Read of one name: got %+v, %v, want ErrTooMany", got, err)
+		}
+		if got, err := (cookie.JWT{}).Read(h); !errors.Is(err, cookie.ErrTooMany) || got.Present() {
+			t.Errorf("JWT.Read: got %+v, %v, want ErrTooMany", got, err)
+		}
+	}
 	for _, n := range []int{201, 3001, 10000} {
 		for name, lines := range map[string][]string{
 			"in one line, ours last":  {strings.Repeat("a=1; ", n-1) + at + "=tok"},
@@ -94,13 +107,41 @@ func TestTooManyCookiesAreAnError(t *testing.T) { // CK-14, X-19
 			"one to a line":           append(slices.Repeat([]string{"a=1"}, n-1), at+"=tok"),
 			"empty pairs":             {at + "=tok" + strings.Repeat(";", n-1)},
 		} {
-			h := http.Header{"Cookie": lines}
-			if got, err := p.Read(h); !errors.Is(err, cookie.ErrTooMany) || got.Access.Present() {
-				t.Errorf("CK-14 %d cookies %s: got %+v, %v, want ErrTooMany", n, name, got, err)
+			t.Run(fmt.Sprintf("CK-14 X-19 %d cookies %s", n, name), func(t *testing.T) { refused(t, lines) })
+		}
+	}
+	same := func(n int) (line string) {
+		for i := range n {
+			line += fmt.Sprintf("%s=tok%d; ", at, i)
+		}
+		return line
+	}
+	t.Run("CK-01 nine values of one name", func(t *testing.T) { refused(t, []string{same(9)}) })
+	t.Run("CK-01 eight values of one name", func(t *testing.T) {
+		h := http.Header{"Cookie": {same(8) + at + "=tok0"}}
+		got, err := p.Read(h)
+		one, errOne := cookie.Read(h, at)
+		if err != nil || errOne != nil || len(got.Access.Values) != 8 || len(one.Values) != 8 {
+			t.Errorf("got %+v, %v, and %+v, %v, want eight", got, err, one, errOne)
+		}
+	})
+}
+
+// Beside much else the value is read whole or not at all, never in part.
+func TestCK13LongHeaders(t *testing.T) {
+	p := newPolicy(t, cookie.Config{})
+	for _, size := range []int{8 << 10, 16 << 10, 64 << 10} {
+		for name, lines := range map[string][]string{
+			"before":      {"a=" + strings.Repeat("x", size) + "; " + at + "=tok"},
+			"behind":      {at + "=tok; a=" + strings.Repeat("x", size)},
+			"in its line": {"a=" + strings.Repeat("x", size), at + "=tok"},
+		} {
+			if got, err := p.Read(http.Header{"Cookie": lines}); err != nil || !slices.Equal(got.Access.Values, []string{"tok"}) || got.Access.Invalid != 0 {
+				t.Errorf("CK-13 %d bytes %s: got %+v, %v, want tok", size, name, got, err)
 			}
-			if _, err := cookie.Read(h, at); !errors.Is(err, cookie.ErrTooMany) {
-				t.Errorf("CK-14 %d cookies %s: Read of one name: got %v, want ErrTooMany", n, name, err)
-			}
+		}
+		if got, err := p.Read(http.Header{"Cookie": {at + "=" + strings.Repeat("t", size)}}); err != nil || len(got.Access.Values) != 0 || got.Access.Invalid != 1 {
+			t.Errorf("CK-13 a value of %d bytes: got %+v, %v, want it invalid", size, got.Access.Invalid, err)
 		}
 	}
 }

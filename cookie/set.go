@@ -2,6 +2,7 @@ package cookie
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,7 +15,11 @@ import (
 // Where net/http drops or alters what is not allowed, Set returns an error and adds nothing. It refuses names and
 // values that are not plain, so that no CR, LF or semicolon of a user reaches the field; a name and value over
 // [MaxSize]; a missing SameSite, and None without Secure; what breaks the rule of a name prefix, in any case; and a
-// token (a JWS in compact form) without HttpOnly. A MaxAge beyond [MaxAge] is cut to it.
+// token (a JWS or JWE in compact form) without HttpOnly. A MaxAge beyond [MaxAge] is cut to it. Several mistakes are told
+// together, never with the value in them; [ErrTooLarge] is the only one with a name (RFC 6265bis, sections 4.1 and 5.7).
+//
+// c stays as it is. Set adds a field and does not look for earlier ones of the same name: browsers take the last. It may
+// be called wherever w may, and before the answer's status is written.
 func Set(w http.ResponseWriter, c *http.Cookie) error {
 	if err := check(c); err != nil {
 		return fmt.Errorf("cookie %q: %w", c.Name, err)
@@ -70,7 +75,7 @@ func check(c *http.Cookie) error {
 	if err := checkPrefix(c); err != nil {
 		errs = append(errs, err)
 	}
-	if !c.HttpOnly && isJWS(c.Value) {
+	if !c.HttpOnly && isJWT(c.Value) {
 		errs = append(errs, errors.New("a token needs HttpOnly: script must not read it"))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -79,13 +84,30 @@ func check(c *http.Cookie) error {
 	return c.Valid() // what remains, such as a date that cannot be written
 }
 
-// isJWS reports whether value looks like a JWS in compact form: three parts, the first a JSON object in base64url
-// (RFC 7515, section 7.1).
-func isJWS(value string) bool {
-	header, _, ok := strings.Cut(value, ".")
-	if !ok || strings.Count(value, ".") != 2 {
+// isJWT reports whether value looks like a JWS or JWE in compact form: three or five parts, the first a JSON object in
+// base64url (RFC 7519, section 3). It errs to this side: a value may look so without being one.
+func isJWT(value string) bool {
+	header, _, _ := strings.Cut(value, ".")
+	if dots := strings.Count(value, "."); dots != 2 && dots != 4 {
 		return false
 	}
-	json, err := base64.RawURLEncoding.DecodeString(header)
-	return err == nil && strings.HasPrefix(string(json), "{")
+	object, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(header, "="))
+	return err == nil && strings.HasPrefix(strings.TrimLeft(string(object), " \t\r\n"), "{")
+}
+
+// isCompactJWS reports whether value is a JWS in compact form and in its one spelling: three parts in base64url, none
+// empty, without padding or stray bits, the first a JSON object (RFC 7515, sections 2 and 7.1). An unsecured JWS has an
+// empty signature and is none here.
+func isCompactJWS(value string) bool {
+	parts := strings.Split(value, ".")
+	if len(parts) != 3 {
+		return false
+	}
+	for i, part := range parts {
+		raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		if err != nil || len(raw) == 0 || i == 0 && (raw[0] != '{' || !json.Valid(raw)) {
+			return false
+		}
+	}
+	return !strings.ContainsAny(value, "\r\n") // which encoding/base64 skips
 }

@@ -12,7 +12,6 @@ import (
 )
 
 func TestSet(t *testing.T) {
-	const jws = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"
 	lax := http.SameSiteLaxMode
 	for _, tt := range []struct {
 		name string
@@ -24,6 +23,8 @@ func TestSet(t *testing.T) {
 		{"life over 400 days is cut", http.Cookie{Name: "a", Value: "b", MaxAge: 1 << 30, SameSite: lax}, "a=b; Max-Age=34560000; SameSite=Lax"},
 		{"deletion", http.Cookie{Name: "a", MaxAge: -1, SameSite: lax}, "a=; Max-Age=0; SameSite=Lax"},
 		{"token that script can read", http.Cookie{Name: "at", Value: jws, Secure: true, SameSite: lax}, ""},
+		{"encrypted token that script can read", http.Cookie{Name: "at", Value: jws + "..c2ln", Secure: true, SameSite: lax}, ""},
+		{"token with a blank in its header that script can read", http.Cookie{Name: "at", Value: "IHt9.e30.c2ln", Secure: true, SameSite: lax}, ""},
 		{"dotted value that is no token", http.Cookie{Name: "version", Value: "1.2.3", SameSite: lax}, "version=1.2.3; SameSite=Lax"},
 		{"no SameSite", http.Cookie{Name: "a", Value: "b"}, ""},
 		{"SameSite that writes no attribute", http.Cookie{Name: "a", Value: "b", SameSite: http.SameSiteDefaultMode}, ""},
