@@ -25,6 +25,7 @@ func TestDecoderConfigErrorsNameTheSetting(t *testing.T) {
 	}{
 		{"no Keys", func(c *token.DecoderConfig) { c.Keys = nil }, "Keys is required: "},
 		{"a nil *Ring", func(c *token.DecoderConfig) { c.Keys = (*token.Ring)(nil) }, "Keys is required: this *token.Ring is nil"},
+		{"a nil *LiveRing", func(c *token.DecoderConfig) { c.Keys = (*token.LiveRing)(nil) }, "Keys is required: this *token.LiveRing is nil"},
 		{"a nil pointer of another kind", func(c *token.DecoderConfig) { c.Keys = (*swappable)(nil) }, "Keys is required: this *token_test.swappable is nil"},
 		{"no Type", func(c *token.DecoderConfig) { c.Type = "" }, "Type is required: "},
 		{"Type with a quote", func(c *token.DecoderConfig) { c.Type = `a"b` }, "Type: not a media type name"},
@@ -64,6 +65,7 @@ func TestEncoderConfigErrorsNameTheSetting(t *testing.T) {
 	}{
 		{"no Keys", token.EncoderConfig{Type: testType}, "Keys is required: "},
 		{"a nil *Ring", token.EncoderConfig{Keys: (*token.Ring)(nil), Type: testType}, "Keys is required: this *token.Ring is nil"},
+		{"a nil *LiveRing", token.EncoderConfig{Keys: (*token.LiveRing)(nil), Type: testType}, "Keys is required: this *token.LiveRing is nil"},
 		{"K-10 public keys to sign with", token.EncoderConfig{Keys: verifying, Type: testType}, "Keys only verifies: "},
 		{"no Type", token.EncoderConfig{Keys: ring}, "Type is required: "},
 		{"Type of blanks", token.EncoderConfig{Keys: ring, Type: " "}, "Type: not a media type name"},

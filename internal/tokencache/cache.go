@@ -327,3 +327,13 @@ func (c *Cache) Forget() {
 	defer c.mu.Unlock()
 	c.shelf.Store(nil)
 }
+
+// Len returns how many records are held, expired ones included.
+func (c *Cache) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.shelf.Load(); s != nil {
+		return s.entries
+	}
+	return 0
+}
