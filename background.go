@@ -36,7 +36,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}},
 		{"delete what is over", pruneEvery, 1, func(ctx context.Context) (time.Duration, error) {
 			s.revoked.forget(s.now())
-			s.verified.expire(s.now())
+			s.verified.Expire(s.now())
 			more, err := s.prune(ctx)
 			if more {
 				return flushEvery, err // a batch at a time, so that nothing else waits for it

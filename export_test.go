@@ -32,10 +32,10 @@ func (s *Service) SignAccess(claims map[string]any) (string, error) {
 }
 
 // ForgetVerified empties the cache of verified tokens.
-func (s *Service) ForgetVerified() { s.verified.shelf.Store(nil) }
+func (s *Service) ForgetVerified() { s.verified.Forget() }
 
 // Verified reports whether a token would be found in the cache.
-func (s *Service) Verified(raw string) bool { return s.verified.find(s.keys.Load().epoch, raw).found() }
+func (s *Service) Verified(raw string) bool { return s.verified.Find(s.keys.Load().epoch, raw).Found() }
 
 // Learn makes revocations effective on this node.
 func (s *Service) Learn(why Reason, sessionIDs ...string) { s.learn(why, sessionIDs...) }
@@ -43,7 +43,7 @@ func (s *Service) Learn(why Reason, sessionIDs ...string) { s.learn(why, session
 // Prune drops what memory needs no longer, as Run does every minute.
 func (s *Service) Prune() {
 	s.revoked.forget(s.now())
-	s.verified.expire(s.now())
+	s.verified.Expire(s.now())
 }
 
 // Running reports whether Run is at work.

@@ -3,6 +3,8 @@ package tokenjar
 import (
 	"hash/maphash"
 	"sync/atomic"
+
+	"github.com/tokenjar/tokenjar/internal/tokencache"
 )
 
 // tokenOwners remembers of refresh tokens whose they are, so that a page's refresh cookie need not be verified at each
@@ -24,7 +26,7 @@ func (o *tokenOwners) init() {
 }
 
 func (o *tokenOwners) slot(raw, userID string) (*atomic.Uint64, uint64) {
-	h := hashTail(o.seed, raw)
+	h := tokencache.HashTail(o.seed, raw)
 	return &o.table[h%ownerSlots], (h ^ maphash.String(o.seed, userID)) | 1
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tokenjar/tokenjar/internal/tokencache"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/token"
 )
@@ -115,8 +116,8 @@ type Service struct {
 	signedAccess  *token.Decoder // the same, whatever the token's times: for sign-out
 	accessEncoder *token.Encoder
 
-	seed     maphash.Seed // of session ids in memory
-	verified tokenCache   // what accessDecoder has verified, and nobody else
+	seed     maphash.Seed      // of session ids in memory
+	verified *tokencache.Cache // what accessDecoder has verified, and nobody else
 	owners   tokenOwners
 	revoked  revocations
 	outcomes outcomes
@@ -145,7 +146,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	_, inStore := cfg.Store.(UserStore)
 	s.ownUsers = !inStore || any(cfg.Users) != any(cfg.Store)
-	s.seed, s.verified.seed = maphash.MakeSeed(), maphash.MakeSeed()
+	s.seed, s.verified = maphash.MakeSeed(), tokencache.New()
 	s.seen.init(s.seed)
 	s.owners.init()
 	s.revoked.init(s.seed)

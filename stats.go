@@ -19,7 +19,7 @@ type Stats struct {
 func (s *Service) Stats() Stats {
 	var st Stats
 	st.Revocations, st.Staleness = s.revoked.count(), s.staleness()
-	st.CacheHits, st.CacheMisses = s.verified.hits.Load(), s.verified.misses.Load()
+	st.CacheHits, st.CacheMisses = s.verified.Counts()
 	s.audit.mu.Lock()
 	st.AuditPending, st.AuditDropped = len(s.audit.pending), s.audit.dropped
 	s.audit.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar/internal/strictjson"
+	"github.com/tokenjar/tokenjar/internal/tokencache"
 	"github.com/tokenjar/tokenjar/token"
 )
 
@@ -52,36 +53,36 @@ func payloadOf(text string) (begin, end int) {
 // It returns [ErrTokenInvalid], [ErrWrongTokenType], [ErrTokenExpired] or [ErrTokenRevoked].
 func (s *Service) Authenticate(raw string) (Identity, error) {
 	ring := s.keys.Load()
-	if e := s.verified.find(ring.epoch, raw); e.found() && e.validAt(s.now()) {
-		s.verified.hits.Add(1)
-		if err := s.accept(e.session(), e.sessionID(), e.generation()); err != nil {
+	if e := s.verified.Find(ring.epoch, raw); e.Found() && e.ValidAt(s.now()) {
+		s.verified.Hit()
+		if err := s.accept(memo(e.Memo())); err != nil {
 			return Identity{}, err
 		}
-		return e.identity(), nil
+		return identityOf(e), nil
 	}
-	s.verified.misses.Add(1)
+	s.verified.Miss()
 	id, r, err := s.verify(s.accessDecoder, raw)
 	if err != nil {
 		return Identity{}, err
 	}
-	if r.token != "" {
-		s.verified.add(ring.epoch, r)
+	if r.Token != "" {
+		s.verified.Add(ring.epoch, r)
 	}
-	if err := s.accept(r.session, id.SessionID, id.Generation); err != nil {
+	if err := s.accept(memo(r.Memo)); err != nil {
 		return Identity{}, err
 	}
 	return id, nil
 }
 
 // accept asks whether the session of a genuine token has been revoked, and notes that one of its generation was used.
-// session is the hash of its id.
-func (s *Service) accept(session uint64, sessionID string, generation int64) error {
+func (s *Service) accept(m memo) error {
+	session, sessionID := m.session(), m.sessionID()
 	if s.cfg.SessionCheck != CheckStateless {
 		if _, revoked := s.revoked.reason(session, sessionID); revoked {
 			return ErrTokenRevoked
 		}
 	}
-	s.seen.note(session, sessionID, generation)
+	s.seen.note(session, sessionID, m.generation())
 	return nil
 }
 
@@ -90,31 +91,31 @@ func (s *Service) accept(session uint64, sessionID string, generation int64) err
 // of the same user or nobody's, and [Service.CheckSession] has no objection and no store to ask. Otherwise it reports
 // false, which says nothing: then the tokens are to be judged one by one.
 func (s *Service) Recognize(access, refresh string) (Identity, bool) {
-	e := s.verified.find(s.keys.Load().epoch, access)
-	if !e.found() {
+	e := s.verified.Find(s.keys.Load().epoch, access)
+	if !e.Found() {
 		return Identity{}, false
 	}
-	now := s.now()
+	now, m := s.now(), memo(e.Memo())
 	switch {
-	case !e.validAt(now), s.cfg.SessionCheck == CheckDatabase:
+	case !e.ValidAt(now), s.cfg.SessionCheck == CheckDatabase:
 		return Identity{}, false
 	case s.cfg.SessionCheck == CheckCached && !s.cfg.AllowStaleSessions && s.revoked.stale(now):
 		return Identity{}, false
-	case refresh != "" && !s.owners.known(refresh, e.userID()):
+	case refresh != "" && !s.owners.known(refresh, m.userID()):
 		return Identity{}, false
-	case s.accept(e.session(), e.sessionID(), e.generation()) != nil:
+	case s.accept(m) != nil:
 		return Identity{}, false
 	}
-	s.verified.hits.Add(1)
-	return e.identity(), true
+	s.verified.Hit()
+	return identityOf(e), true
 }
 
-// verify returns who a token speaks for and, when it can be remembered, its record: only times of whole seconds are,
-// which all of ours have.
-func (s *Service) verify(decoder *token.Decoder, raw string) (Identity, record, error) {
+// verify returns who a token speaks for and the record to remember it by, which has no Token when it cannot be remembered:
+// only times of whole seconds are, which all of ours have.
+func (s *Service) verify(decoder *token.Decoder, raw string) (Identity, tokencache.Record, error) {
 	claims, err := decoder.Decode(raw)
 	if err != nil {
-		return Identity{}, record{}, tokenError(err)
+		return Identity{}, tokencache.Record{}, tokenError(err)
 	}
 	begin, end := payloadOf(raw)
 	id := Identity{UserID: claims.String("sub"), SessionID: claims.String("sid"), payload: raw[begin:end]}
@@ -123,21 +124,21 @@ func (s *Service) verify(decoder *token.Decoder, raw string) (Identity, record, 
 	id.AuthTime, isDate = claims.Time("auth_time")
 	id.ExpiresAt, isTime = claims.Time("exp")
 	if id.UserID == "" || id.SessionID == "" || !isNumber || !isDate || !isTime {
-		return Identity{}, record{}, ErrTokenInvalid
+		return Identity{}, tokencache.Record{}, ErrTokenInvalid
 	}
-	r := record{
-		session: maphash.String(s.seed, id.SessionID), token: raw, userID: id.UserID, sid: id.SessionID,
-		generation: id.Generation, authTime: id.AuthTime.Unix(), expires: id.ExpiresAt.Unix(), notBefore: math.MinInt64,
+	r := tokencache.Record{
+		Token: raw, Expires: id.ExpiresAt.Unix(), NotBefore: math.MinInt64,
+		Memo: string(newMemo(maphash.String(s.seed, id.SessionID), id, begin, end)),
 	}
 	whole := id.AuthTime.Nanosecond() == 0 && id.ExpiresAt.Nanosecond() == 0
 	for _, name := range []string{"nbf", "iat"} {
 		if starts, ok := claims.Time(name); ok {
-			r.notBefore = max(r.notBefore, starts.Add(-early).Unix())
+			r.NotBefore = max(r.NotBefore, starts.Add(-early).Unix())
 			whole = whole && starts.Nanosecond() == 0
 		}
 	}
 	if !whole {
-		r.token = ""
+		r.Token = ""
 	}
 	return id, r, nil
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
-
-	"github.com/tokenjar/tokenjar/internal/strictjson"
 )
 
 // AnyType as [DecoderConfig.Type] accepts tokens of every typ and of none. Then only the claims tell an access token
@@ -17,9 +16,9 @@ const AnyType = "*"
 const maxLeeway = 60 * time.Second
 
 // DecoderConfig says which tokens a [Decoder] takes. Keys, Type, Issuer and Audience are required: leaving one out
-// would mean "any" (RFC 8725 sections 3.8, 3.9 and 3.11).
+// would mean "any" (RFC 8725 sections 3.8, 3.9 and 3.11), and that has to be spelled out.
 type DecoderConfig struct {
-	// Keys verifies signatures. Usually a [*Ring].
+	// Keys verifies signatures. Usually a [*Ring], or a [*LiveRing] whose ring is replaced.
 	Keys KeySet
 
 	// Type is the typ header a token must have, compared byte for byte: "at+jwt" matches neither "AT+JWT" nor
@@ -28,6 +27,22 @@ type DecoderConfig struct {
 
 	// Issuer must equal iss. Audience must equal aud or one of its elements. Compared byte for byte.
 	Issuer, Audience string
+
+	// InsecureAnyIssuer takes tokens of every iss and of none, where Issuer is empty. A signature then says only that
+	// somebody with one of the Keys made the token: whoever shares a key can speak for everybody's users. Look at
+	// [Claims.String]("iss") before you believe sub, or name the issuers with a [Rule] for iss.
+	InsecureAnyIssuer bool
+
+	// InsecureAnyAudience takes tokens of every aud and of none, where Audience is empty; an aud that is there must
+	// still be a short text or a list of such. Some issuers leave aud out of their access tokens. Then every token of
+	// theirs, made for whatever service, is good here too, and a service that was shown one can show it to you: it is
+	// the caller's job to see who it was made for, as with a [Rule] for client_id, azp or scope with Essential set.
+	InsecureAnyAudience bool
+
+	// InsecureOptionalExpiry takes tokens without exp. An exp that is there is judged all the same. A token without
+	// one is good for as long as its key is: only taking the key out of Keys, or asking for its revocation at each
+	// call, ends it.
+	InsecureOptionalExpiry bool
 
 	// Rules are further demands, by claim name.
 	Rules map[string]Rule
@@ -53,26 +68,10 @@ type Decoder struct {
 	rules  []compiledRule
 }
 
-// NewDecoder checks config and names what is missing.
+// NewDecoder checks config. The error names the setting that is wrong, as in "token: DecoderConfig.Keys is required: ...".
 func NewDecoder(config DecoderConfig) (*Decoder, error) {
-	if config.Keys == nil {
-		return nil, errors.New("token: decoder needs Keys")
-	}
-	if config.Type == "" {
-		return nil, errors.New("token: decoder needs a Type, or AnyType spelled out")
-	}
-	if config.Type != AnyType {
-		if err := checkType(config.Type); err != nil {
-			return nil, err
-		}
-	}
-	if !isName(config.Issuer) || !isName(config.Audience) {
-		return nil, errors.New("token: decoder needs an Issuer and an Audience of at most 255 bytes")
-	}
-	for _, leeway := range []time.Duration{config.Leeway, config.EarlyLeeway} {
-		if leeway < 0 || leeway > maxLeeway {
-			return nil, errors.New("token: leeway must be between 0 and 60 seconds")
-		}
+	if err := config.check(); err != nil {
+		return nil, fmt.Errorf("token: DecoderConfig.%w", err)
 	}
 	if config.EarlyLeeway == 0 {
 		config.EarlyLeeway = config.Leeway
@@ -82,9 +81,59 @@ func NewDecoder(config DecoderConfig) (*Decoder, error) {
 	}
 	rules, err := compileRules(config.Rules)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("token: DecoderConfig.Rules: %w", err)
 	}
 	return &Decoder{config: config, rules: rules}, nil
+}
+
+// check returns what is wrong, beginning with the name of the field.
+func (c *DecoderConfig) check() error {
+	if err := checkKeys(c.Keys); err != nil {
+		return err
+	}
+	if c.Type == "" {
+		return errors.New("Type is required: the typ that tokens must have, or AnyType")
+	}
+	if c.Type != AnyType {
+		if err := checkType(c.Type); err != nil {
+			return fmt.Errorf("Type: %w", err)
+		}
+	}
+	for _, one := range []struct {
+		name, value, open string
+		isOpen            bool
+	}{
+		{"Issuer", c.Issuer, "InsecureAnyIssuer", c.InsecureAnyIssuer},
+		{"Audience", c.Audience, "InsecureAnyAudience", c.InsecureAnyAudience},
+	} {
+		switch {
+		case one.isOpen && one.value != "":
+			return fmt.Errorf("%s and %s are both set: leave one out", one.name, one.open)
+		case one.isOpen:
+		case one.value == "":
+			return fmt.Errorf("%s is required: left empty it would mean any, for which there is %s", one.name, one.open)
+		case !isName(one.value):
+			return fmt.Errorf("%s is longer than 255 bytes or has control characters", one.name)
+		}
+	}
+	if c.Leeway < 0 || c.Leeway > maxLeeway {
+		return errors.New("Leeway must be between 0 and 60 seconds")
+	}
+	if c.EarlyLeeway < 0 || c.EarlyLeeway > maxLeeway {
+		return errors.New("EarlyLeeway must be between 0 and 60 seconds")
+	}
+	return nil
+}
+
+// checkKeys also finds the nil pointer that a forgotten error leaves in an interface.
+func checkKeys(keys any) error {
+	if keys == nil {
+		return errors.New("Keys is required: a *Ring made with NewRing, or a *LiveRing")
+	}
+	if v := reflect.ValueOf(keys); (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
+		return fmt.Errorf("Keys is required: this %T is nil", keys)
+	}
+	return nil
 }
 
 // Decode verifies a compact JWS and judges its claims (RFC 7519 section 7.2).
@@ -112,12 +161,11 @@ func (d *Decoder) DecodeContext(ctx context.Context, raw string) (Claims, error)
 	if d.config.Type != AnyType && header.Type != d.config.Type {
 		return nil, ErrType
 	}
-	var object map[string]any
-	if err := strictjson.Unmarshal(payload, &object, maxClaimsDepth); err != nil {
-		return nil, ErrMalformed
+	claims, err := ReadClaims(payload)
+	if err != nil {
+		return nil, err
 	}
-	claims := Claims(object)
-	if err := d.judge(claims, d.config.Now()); err != nil {
+	if err := d.judge(claims); err != nil {
 		return nil, err
 	}
 	return claims, nil
@@ -128,57 +176,4 @@ func (d *Decoder) verifySignature(ctx context.Context, raw string) (Header, []by
 		return keys.VerifyContext(ctx, raw)
 	}
 	return d.config.Keys.Verify(raw)
-}
-
-func (d *Decoder) judge(claims Claims, now time.Time) error {
-	if err := claims.checkNames(); err != nil {
-		return err
-	}
-	if claims.String("iss") != d.config.Issuer {
-		return &ClaimError{Claim: "iss", Reason: "another issuer"}
-	}
-	if !claims.isFor(d.config.Audience) {
-		return &ClaimError{Claim: "aud", Reason: "another audience"}
-	}
-	for _, rule := range d.rules {
-		if reason := rule.judge(claims); reason != "" {
-			return &ClaimError{Claim: rule.claim, Reason: reason}
-		}
-	}
-	return d.judgeTimes(claims, now)
-}
-
-func (c Claims) isFor(audience string) bool {
-	if aud, ok := c["aud"].(string); ok {
-		return aud == audience
-	}
-	for _, aud := range c.Audience() {
-		if aud == audience {
-			return true
-		}
-	}
-	return false
-}
-
-func (d *Decoder) judgeTimes(claims Claims, now time.Time) error {
-	expires, ok := claims.Time("exp")
-	if !ok {
-		return &ClaimError{Claim: "exp", Reason: "missing or not a date"}
-	}
-	for _, name := range []string{"nbf", "iat"} {
-		if _, present := claims[name]; !present {
-			continue
-		}
-		starts, ok := claims.Time(name)
-		if !ok {
-			return &ClaimError{Claim: name, Reason: "not a date"}
-		}
-		if !d.config.InsecureIgnoreTimes && starts.After(now.Add(d.config.EarlyLeeway)) {
-			return fmt.Errorf("%w: %s is in the future", ErrNotYetValid, name)
-		}
-	}
-	if !d.config.InsecureIgnoreTimes && !now.Before(expires.Add(d.config.Leeway)) {
-		return ErrExpired
-	}
-	return nil
 }

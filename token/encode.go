@@ -27,7 +27,8 @@ type EncoderConfig struct {
 	// token can pass for one of another purpose.
 	Type string
 
-	// Issuer and Audience fill iss and aud where the claims do not give them. Empty means every call must.
+	// Issuer and Audience fill iss and aud where the claims do not give them. Empty means that every call must give them:
+	// there is no token without iss and aud.
 	Issuer, Audience string
 
 	// Now is the clock; nil means time.Now.
@@ -37,19 +38,11 @@ type EncoderConfig struct {
 // An Encoder issues tokens. It is safe for concurrent use.
 type Encoder struct{ config EncoderConfig }
 
-// NewEncoder checks config.
+// NewEncoder checks config. The error names the setting that is wrong, as in "token: EncoderConfig.Keys is required: ...". A
+// [*Ring] without a signing key is refused with [ErrCannotSign].
 func NewEncoder(config EncoderConfig) (*Encoder, error) {
-	if config.Keys == nil {
-		return nil, errors.New("token: encoder needs Keys")
-	}
-	if config.Type == "" {
-		return nil, errors.New("token: encoder needs a Type")
-	}
-	if err := checkType(config.Type); err != nil {
-		return nil, err
-	}
-	if config.Issuer != "" && !isName(config.Issuer) || config.Audience != "" && !isName(config.Audience) {
-		return nil, errors.New("token: Issuer or Audience is too long or has control characters")
+	if err := config.check(); err != nil {
+		return nil, fmt.Errorf("token: EncoderConfig.%w", err)
 	}
 	if config.Now == nil {
 		config.Now = time.Now
@@ -57,9 +50,32 @@ func NewEncoder(config EncoderConfig) (*Encoder, error) {
 	return &Encoder{config: config}, nil
 }
 
+// check returns what is wrong, beginning with the name of the field.
+func (c *EncoderConfig) check() error {
+	if err := checkKeys(c.Keys); err != nil {
+		return err
+	}
+	if ring, ok := c.Keys.(*Ring); ok && ring.signing == nil {
+		return fmt.Errorf("Keys only verifies: %w", ErrCannotSign)
+	}
+	if c.Type == "" {
+		return errors.New("Type is required: the typ that every token will have, such as at+jwt")
+	}
+	if err := checkType(c.Type); err != nil {
+		return fmt.Errorf("Type: %w", err)
+	}
+	for name, value := range map[string]string{"Issuer": c.Issuer, "Audience": c.Audience} {
+		if value != "" && !isName(value) {
+			return fmt.Errorf("%s is longer than 255 bytes or has control characters", name)
+		}
+	}
+	return nil
+}
+
 // Complete returns a copy of claims with what [Encoder.Encode] would add, for a caller that needs jti or exp too:
-// iat and nbf are now, exp is iat plus lifetime, jti has 130 random bits; iss and aud come from the configuration
-// unless claims has them. Times are whole seconds: now and lifetime are both rounded down, so a token never lives
+// iat and nbf are now, exp is iat plus lifetime, jti has 130 random bits. Where claims has no iss, it is
+// [EncoderConfig.Issuer], and where it has no aud, [EncoderConfig.Audience]; where neither gives one, the error says so.
+// Times are whole seconds: now and lifetime are both rounded down, so a token never lives
 // longer than asked, and a lifetime under a second is an error.
 //
 // Claims must not set iat, nbf, exp or jti. Wherever a decoder here would refuse iss, aud or sub, Complete does. The
@@ -84,39 +100,27 @@ func (e *Encoder) Complete(claims Claims, lifetime time.Duration) (Claims, error
 	full["nbf"] = full["iat"]
 	full["exp"] = json.Number(strconv.FormatInt(expires, 10))
 	full["jti"] = rand.Text()
-	fill(full, "iss", e.config.Issuer)
-	fill(full, "aud", e.config.Audience)
-	if err := full.checkNames(); err != nil {
+	if err := full.fill("iss", "Issuer", e.config.Issuer); err != nil {
+		return nil, err
+	}
+	if err := full.fill("aud", "Audience", e.config.Audience); err != nil {
+		return nil, err
+	}
+	if err := full.checkNames(false, false); err != nil {
 		return nil, err
 	}
 	return full, nil
 }
 
-func fill(claims Claims, name, value string) {
-	if _, given := claims[name]; !given && value != "" {
-		claims[name] = value
+// fill sets a claim that is not given from the setting of that name.
+func (c Claims) fill(claim, setting, value string) error {
+	if _, given := c[claim]; given {
+		return nil
 	}
-}
-
-// checkNames judges iss and aud, which must be there, and sub and jti, which may.
-func (c Claims) checkNames() error {
-	if !isName(c.String("iss")) {
-		return &ClaimError{Claim: "iss", Reason: "missing or not a short text"}
+	if value == "" {
+		return &ClaimError{Claim: claim, Reason: "missing: give it in the claims, or set EncoderConfig." + setting}
 	}
-	audiences := c.Audience()
-	if len(audiences) == 0 || len(audiences) > maxAudiences {
-		return &ClaimError{Claim: "aud", Reason: "missing, empty, too long or not text"}
-	}
-	for _, audience := range audiences {
-		if !isName(audience) {
-			return &ClaimError{Claim: "aud", Reason: "not a short text"}
-		}
-	}
-	for _, name := range []string{"sub", "jti"} {
-		if _, present := c[name]; present && !isName(c.String(name)) {
-			return &ClaimError{Claim: name, Reason: "empty, too long, not text or with control characters"}
-		}
-	}
+	c[claim] = value
 	return nil
 }
 

@@ -83,3 +83,6 @@ const TestRSABits = 2048
 
 // SignPrimitive makes a signature below the token layer.
 func SignPrimitive(k *Key, input []byte) ([]byte, error) { return k.material.sign(k.alg, input) }
+
+// CacheEntries returns how many tokens a cache holds.
+func CacheEntries(c *Cache) int { return c.known.Len() }

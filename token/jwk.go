@@ -48,7 +48,11 @@ func ParseKeySet(jwks []byte) ([]*Key, error) {
 	}
 	list, isSet := object["keys"].([]any)
 	if _, single := object["kty"]; single && !isSet {
-		list = []any{object}
+		key, err := parseKey(object)
+		if err != nil {
+			return nil, err
+		}
+		return []*Key{key}, nil
 	}
 	if len(list) == 0 || len(list) > maxKeySetKeys {
 		return nil, fmt.Errorf("token: key set needs 1 to %d keys", maxKeySetKeys)

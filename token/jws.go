@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/tokenjar/tokenjar/internal/strictjson"
@@ -151,7 +152,7 @@ func verify(raw string, keys map[string]*Key, only *Key) (Header, []byte, error)
 // sign makes a compact JWS of payload with key.
 func sign(key *Key, typ string, payload []byte) (string, error) {
 	if err := checkType(typ); err != nil {
-		return "", err
+		return "", fmt.Errorf("token: typ: %w", err)
 	}
 	header := append([]byte(`{"alg":"`), key.alg...)
 	header = append(append(header, `","kid":`...), key.jsonID...)
@@ -179,12 +180,12 @@ func sign(key *Key, typ string, payload []byte) (string, error) {
 // None of its characters needs escaping in JSON.
 func checkType(typ string) error {
 	if len(typ) > maxTypeSize {
-		return errors.New("token: typ is longer than 64 bytes")
+		return errors.New("longer than 64 bytes")
 	}
 	for _, c := range []byte(typ) {
 		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 		if !letter && strings.IndexByte("/!#$^_.+-", c) < 0 {
-			return errors.New("token: typ is not a media type name")
+			return errors.New("not a media type name")
 		}
 	}
 	return nil

@@ -41,26 +41,26 @@ func compileRules(rules map[string]Rule) ([]compiledRule, error) {
 		allowed := rule.Values
 		if rule.Value != nil {
 			if allowed != nil {
-				return nil, fmt.Errorf("token: rule for %q has both Value and Values", claim)
+				return nil, fmt.Errorf("rule for %q has both Value and Values", claim)
 			}
 			allowed = []any{rule.Value}
 		}
 		if allowed != nil {
 			if len(allowed) == 0 {
-				return nil, fmt.Errorf("token: rule for %q allows no value", claim)
+				return nil, fmt.Errorf("rule for %q allows no value", claim)
 			}
 			encoded, err := json.Marshal(allowed)
 			if err != nil {
-				return nil, fmt.Errorf("token: rule for %q: %w", claim, err)
+				return nil, fmt.Errorf("rule for %q: %w", claim, err)
 			}
 			var decoded any
 			if err := strictjson.Unmarshal(encoded, &decoded, maxClaimsDepth); err != nil {
-				return nil, fmt.Errorf("token: rule for %q: %w", claim, err)
+				return nil, fmt.Errorf("rule for %q: %w", claim, err)
 			}
 			allowed = decoded.([]any)
 		}
 		if claim == "" {
-			return nil, errors.New("token: rule for a claim without name")
+			return nil, errors.New("rule for a claim without name")
 		}
 		compiled = append(compiled, compiledRule{Rule: rule, claim: claim, allowed: allowed})
 	}

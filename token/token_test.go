@@ -278,59 +278,6 @@ func TestEncoderRefusesWhatNoDecoderWouldTake(t *testing.T) {
 	}
 }
 
-func TestConfigurationsMustBeComplete(t *testing.T) {
-	ring := newRing(t, newKey(t, "k", token.ES256))
-	complete := token.DecoderConfig{Keys: ring, Type: testType, Issuer: "i", Audience: "a"}
-	for name, change := range map[string]func(*token.DecoderConfig){
-		"no Keys":                 func(c *token.DecoderConfig) { c.Keys = nil },
-		"no Type":                 func(c *token.DecoderConfig) { c.Type = "" },
-		"Type with a quote":       func(c *token.DecoderConfig) { c.Type = `a"b` },
-		"no Issuer":               func(c *token.DecoderConfig) { c.Issuer = "" },
-		"no Audience":             func(c *token.DecoderConfig) { c.Audience = "" },
-		"negative Leeway":         func(c *token.DecoderConfig) { c.Leeway = -1 },
-		"Leeway over a minute":    func(c *token.DecoderConfig) { c.Leeway = time.Minute + 1 },
-		"EarlyLeeway over":        func(c *token.DecoderConfig) { c.EarlyLeeway = time.Hour },
-		"Value and Values":        func(c *token.DecoderConfig) { c.Rules = rules(token.Rule{Value: 1, Values: []any{2}}) },
-		"empty Values":            func(c *token.DecoderConfig) { c.Rules = rules(token.Rule{Values: []any{}}) },
-		"Value that is no JSON":   func(c *token.DecoderConfig) { c.Rules = rules(token.Rule{Value: func() {}}) },
-		"rule for a nameless one": func(c *token.DecoderConfig) { c.Rules = map[string]token.Rule{"": {}} },
-	} {
-		t.Run("decoder: "+name, func(t *testing.T) {
-			config := complete
-			change(&config)
-			if _, err := token.NewDecoder(config); err == nil {
-				t.Error("accepted")
-			}
-		})
-	}
-	if _, err := token.NewDecoder(complete); err != nil {
-		t.Errorf("complete: %v", err)
-	}
-	for name, config := range map[string]token.EncoderConfig{
-		"no Keys":         {Type: testType},
-		"no Type":         {Keys: ring},
-		"Type of blanks":  {Keys: ring, Type: " "},
-		"long Type":       {Keys: ring, Type: strings.Repeat("t", 65)},
-		"Issuer with NUL": {Keys: ring, Type: testType, Issuer: "a\x00"},
-	} {
-		t.Run("encoder: "+name, func(t *testing.T) {
-			if _, err := token.NewEncoder(config); err == nil {
-				t.Error("accepted")
-			}
-		})
-	}
-	bare, err := token.NewEncoder(token.EncoderConfig{Keys: ring, Type: testType})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bare.Encode(token.Claims{"iss": "i"}, time.Minute); !errors.Is(err, token.ErrClaims) {
-		t.Errorf("no audience anywhere: got %v", err)
-	}
-	if _, err := bare.Encode(token.Claims{"iss": "i", "aud": "a"}, time.Minute); err != nil {
-		t.Errorf("issuer and audience in the claims: %v", err)
-	}
-}
-
 func rules(rule token.Rule) map[string]token.Rule { return map[string]token.Rule{"x": rule} }
 
 func TestConcurrentUse(t *testing.T) {

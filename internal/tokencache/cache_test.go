@@ -1,50 +1,45 @@
-package tokenjar
+package tokencache
 
 import (
 	"fmt"
-	"hash/maphash"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
 
-// The memory behind the cache of verified tokens. What it is for is tested in cache_test.go.
-
-func newTestCache() *tokenCache { return &tokenCache{seed: maphash.MakeSeed()} }
+// The memory itself. What it is for is tested where it is used: package token, and the root package.
 
 // recordOf is a record all of whose parts tell its number.
-func recordOf(n, size int) record {
-	return record{
-		session: uint64(n), expires: int64(n) + 1, authTime: int64(n) + 2, generation: int64(n) + 3, notBefore: int64(n) - 1,
-		token:  fmt.Sprintf("head%d.payload%d.%s", n, n, strings.Repeat("x", size)+fmt.Sprint(n)),
-		userID: fmt.Sprintf("user-%d", n), sid: fmt.Sprintf("session-%d", n),
+func recordOf(n, size int) Record {
+	return Record{
+		Expires: int64(n) + 1, NotBefore: int64(n) - 1, Memo: fmt.Sprintf("memo-%d", n),
+		Token: fmt.Sprintf("head%d.payload%d.%s", n, n, strings.Repeat("x", size)+fmt.Sprint(n)),
 	}
 }
 
 func checkEntry(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, e entry, n int, r record) {
+}, e Entry, n int, r Record) {
 	t.Helper()
-	id := e.identity()
-	if e.session() != r.session || e.token() != r.token || id.UserID != r.userID || id.SessionID != r.sid || id.Generation != r.generation ||
-		id.ExpiresAt.Unix() != r.expires || id.AuthTime.Unix() != r.authTime || id.payload != fmt.Sprintf("payload%d", n) ||
-		e.validAt(time.Unix(r.notBefore-1, 0)) || !e.validAt(time.Unix(r.notBefore, 0)) || !e.validAt(time.Unix(r.expires-1, 999)) || e.validAt(time.Unix(r.expires, 0)) {
-		t.Fatalf("entry %d: got %+v, want %+v", n, id, r)
+	if e.Token() != r.Token || e.Memo() != r.Memo || e.Expires() != r.Expires || e.NotBefore() != r.NotBefore ||
+		e.ValidAt(time.Unix(r.NotBefore-1, 999)) || !e.ValidAt(time.Unix(r.NotBefore, 0)) || !e.ValidAt(time.Unix(r.Expires-1, 999)) || e.ValidAt(time.Unix(r.Expires, 0)) {
+		t.Fatalf("entry %d: got %q %q %d %d, want %+v", n, e.Token(), e.Memo(), e.Expires(), e.NotBefore(), r)
 	}
 }
 
 func TestTheCacheIsBoundedAndTheOldestGoFirst(t *testing.T) {
-	c := newTestCache()
+	c := New()
 	const total = 3 * maxChunks * chunkSize / 600 // three times what fits
 	for n := range total {
 		r := recordOf(n, 500)
-		c.add(1, r)
-		checkEntry(t, c.find(1, r.token), n, r)
+		c.Add(1, r)
+		checkEntry(t, c.Find(1, r.Token), n, r)
 	}
 	s := c.shelf.Load()
 	chunks, entries := 0, 0
@@ -60,7 +55,7 @@ func TestTheCacheIsBoundedAndTheOldestGoFirst(t *testing.T) {
 	found := 0
 	for n := range total {
 		r := recordOf(n, 500)
-		if e := c.find(1, r.token); e.found() {
+		if e := c.Find(1, r.Token); e.Found() {
 			checkEntry(t, e, n, r)
 			found++
 			if n < total-entries {
@@ -71,16 +66,16 @@ func TestTheCacheIsBoundedAndTheOldestGoFirst(t *testing.T) {
 	if found < entries*98/100 {
 		t.Errorf("%d of %d entries are found", found, entries)
 	}
-	c.expire(time.Unix(total+2, 0))
+	c.Expire(time.Unix(total+2, 0))
 	if c.shelf.Load() != nil {
 		t.Error("everything has expired, and something is kept")
 	}
 }
 
 func TestSlotsLeadOnlyIntoChunksThatAreThere(t *testing.T) {
-	c := newTestCache()
+	c := New()
 	for n := range 4 * maxChunks {
-		c.add(1, recordOf(n, 3000)) // three a chunk, and some of four
+		c.Add(1, recordOf(n, 3000)) // three a chunk, and some of four
 	}
 	s := c.shelf.Load()
 	for i := range *s.slots.Load() {
@@ -96,34 +91,34 @@ func TestSlotsLeadOnlyIntoChunksThatAreThere(t *testing.T) {
 }
 
 func TestTheNumberOfAChunkMayComeRoundAgain(t *testing.T) {
-	c := newTestCache()
-	c.add(1, recordOf(0, 10))
+	c := New()
+	c.Add(1, recordOf(0, 10))
 	s := c.shelf.Load()
 	s.drop(s.newest%maxChunks, c.seed)
 	s.newest = 2*(1<<numberBits) - 3
 	for n := range 400 {
 		r := recordOf(n, 3000)
-		c.add(1, r)
-		checkEntry(t, c.find(1, r.token), n, r)
+		c.Add(1, r)
+		checkEntry(t, c.Find(1, r.Token), n, r)
 	}
 }
 
 func TestWhatDoesNotFitIsNotRemembered(t *testing.T) {
-	c := newTestCache()
-	for n, r := range []record{recordOf(1, maxCached), {token: "a.b.c", userID: strings.Repeat("u", chunkSize)}} {
-		c.add(1, r)
-		if c.find(1, r.token).found() {
+	c := New()
+	for n, r := range []Record{recordOf(1, MaxToken), {Token: "a.b.c", Memo: strings.Repeat("m", chunkSize)}} {
+		c.Add(1, r)
+		if c.Find(1, r.Token).Found() {
 			t.Errorf("%d: found", n)
 		}
 	}
-	if c.find(1, "").found() || c.find(1, "a").found() {
+	if c.Find(1, "").Found() || c.Find(1, "a").Found() {
 		t.Error("an empty cache finds something")
 	}
 }
 
 func TestTheCacheAgainstAMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := newTestCache()
+		c := New()
 		model := map[int]uint64{} // epoch by number
 		epoch := uint64(1)
 		sizes := map[int]int{}
@@ -133,13 +128,13 @@ func TestTheCacheAgainstAMap(t *testing.T) {
 				if _, ok := sizes[n]; !ok {
 					sizes[n] = rapid.SampledFrom([]int{0, 1, 7, 8, 400, 3900}).Draw(t, "size")
 				}
-				c.add(epoch, recordOf(n, sizes[n]))
+				c.Add(epoch, recordOf(n, sizes[n]))
 				model[n] = epoch
 			},
 			"add with a ring that has been replaced": func(t *rapid.T) {
 				if epoch > 1 {
-					c.add(epoch-1, recordOf(1000, 5))
-					if c.find(epoch, recordOf(1000, 5).token).found() {
+					c.Add(epoch-1, recordOf(1000, 5))
+					if c.Find(epoch, recordOf(1000, 5).Token).Found() {
 						t.Fatal("found")
 					}
 				}
@@ -147,7 +142,7 @@ func TestTheCacheAgainstAMap(t *testing.T) {
 			"swap": func(t *rapid.T) { epoch++ },
 			"expire": func(t *rapid.T) {
 				at := rapid.IntRange(0, 400).Draw(t, "at")
-				c.expire(time.Unix(int64(at), 0))
+				c.Expire(time.Unix(int64(at), 0))
 				for n := range model {
 					if n+1 <= at {
 						delete(model, n) // may be gone
@@ -157,14 +152,14 @@ func TestTheCacheAgainstAMap(t *testing.T) {
 			"": func(t *rapid.T) {
 				for n := range 301 {
 					r := recordOf(n, sizes[n])
-					e := c.find(epoch, r.token)
-					if _, ok := sizes[n]; ok && e.found() {
+					e := c.Find(epoch, r.Token)
+					if _, ok := sizes[n]; ok && e.Found() {
 						checkEntry(t, e, n, r)
 					}
-					if model[n] == epoch && !e.found() {
+					if model[n] == epoch && !e.Found() {
 						t.Fatalf("%d is not found", n)
 					}
-					if _, ever := sizes[n]; !ever && e.found() {
+					if _, ever := sizes[n]; !ever && e.Found() {
 						t.Fatalf("%d was never added", n)
 					}
 				}
@@ -175,16 +170,16 @@ func TestTheCacheAgainstAMap(t *testing.T) {
 
 // Readers hold no lock while chunks are dropped and tables grow under them.
 func TestReadersAndWritersOfTheCacheInParallel(t *testing.T) {
-	c := newTestCache()
+	c := New()
 	const numbers = 20_000
 	var wg sync.WaitGroup
 	for writer := range 2 {
 		wg.Go(func() {
 			for i := range 15_000 {
 				n := rand.IntN(numbers)
-				c.add(uint64(1+i/10_000), recordOf(n, 900))
+				c.Add(uint64(1+i/10_000), recordOf(n, 900))
 				if i%5000 == 4999 && writer == 0 {
-					c.expire(time.Unix(numbers/2, 0))
+					c.Expire(time.Unix(numbers/2, 0))
 				}
 			}
 		})
@@ -194,7 +189,7 @@ func TestReadersAndWritersOfTheCacheInParallel(t *testing.T) {
 			for i := range 60_000 {
 				n := rand.IntN(numbers)
 				r := recordOf(n, 900)
-				if e := c.find(uint64(1+i%2), r.token); e.found() {
+				if e := c.Find(uint64(1+i%2), r.Token); e.Found() {
 					checkEntry(t, e, n, r)
 				}
 			}
@@ -203,42 +198,60 @@ func TestReadersAndWritersOfTheCacheInParallel(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTheFilterNeverHidesARevocation(t *testing.T) {
-	var r revocations
-	r.init(maphash.MakeSeed())
-	seed := r.seed
-	name := func(n int) (uint64, string) {
-		id := fmt.Sprintf("session-%d", n)
-		return maphash.String(seed, id), id
-	}
-	const revoked = 100_000
-	now := time.Unix(1_000_000, 0)
-	for n := range revoked {
-		_, id := name(n)
-		r.add(id, ReasonLogout, now.Add(time.Duration(n%2)*time.Hour))
-	}
-	falsely := 0
-	for n := range 2 * revoked {
-		hash, id := name(n)
-		if _, told := r.reason(hash, id); told != (n < revoked) {
-			t.Fatalf("session %d: %v", n, told)
+func TestLookingCostsNoAllocationAndWritesNothing(t *testing.T) {
+	c := New()
+	r := recordOf(1, 300)
+	forged := "x" + r.Token[1:] // the end is that of a good one
+	if n := testing.AllocsPerRun(100, func() {
+		if c.Find(1, r.Token).Found() {
+			t.Fatal("found before it was added")
 		}
-		if n >= revoked && r.filter.Load().mayHold(hash) {
-			falsely++
+	}); n != 0 {
+		t.Errorf("an empty cache: %v allocations", n)
+	}
+	c.Add(1, r)
+	if n := testing.AllocsPerRun(100, func() {
+		if e := c.Find(1, r.Token); !e.Found() || e.Memo() != r.Memo || !e.ValidAt(time.Unix(1, 0)) {
+			t.Fatal("not found")
 		}
-	}
-	if falsely > revoked/300 {
-		t.Errorf("%d of %d sessions that were not revoked take the lock", falsely, revoked)
-	}
-	r.forget(now.Add(time.Minute))
-	for n := range revoked {
-		hash, id := name(n)
-		if _, told := r.reason(hash, id); told != (n%2 == 1) {
-			t.Fatalf("after half was forgotten, session %d: %v", n, told)
+		if c.Find(1, forged).Found() || c.Find(2, r.Token).Found() {
+			t.Fatal("found under another text or epoch")
 		}
+	}); n != 0 {
+		t.Errorf("a hit and two misses: %v allocations", n)
 	}
-	r.forget(now.Add(2 * time.Hour))
-	if r.filter.Load() != nil || r.count() != 0 {
-		t.Error("nothing is revoked, and there is a filter")
+	if entries := c.shelf.Load().entries; entries != 1 {
+		t.Errorf("%d entries after looking", entries)
+	}
+}
+
+func TestForgottenAndCounted(t *testing.T) {
+	c := New()
+	c.Add(1, Record{Token: "a.b.c", Expires: 5})
+	if e := c.Find(1, "a.b.c"); !e.Found() || e.Memo() != "" {
+		t.Fatal("a record without a memo is not found")
+	}
+	c.Forget()
+	if c.Find(1, "a.b.c").Found() {
+		t.Error("found after it was forgotten")
+	}
+	c.Hit()
+	c.Hit()
+	c.Miss()
+	if hits, misses := c.Counts(); hits != 2 || misses != 1 {
+		t.Errorf("%d hits, %d misses", hits, misses)
+	}
+}
+
+// The caller's bytes may change once Add has returned.
+func TestWhatIsRememberedIsACopy(t *testing.T) {
+	c := New()
+	text, memo := []byte("head.payload.signature"), []byte("memo")
+	c.Add(1, Record{Token: unsafe.String(&text[0], len(text)), Memo: unsafe.String(&memo[0], len(memo)), Expires: 5})
+	kept := string(text)
+	clear(text)
+	clear(memo)
+	if e := c.Find(1, kept); !e.Found() || e.Memo() != "memo" {
+		t.Error("the cache shares memory with its caller")
 	}
 }

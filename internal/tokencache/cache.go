@@ -1,4 +1,16 @@
-package tokenjar
+// Package tokencache remembers the texts of tokens that were verified. A public-key signature costs fifty to a hundred
+// microseconds; finding out that the same text was verified before costs about a hundred nanoseconds. Its rules:
+//
+//   - It remembers that a text was genuine, and a memo of what it says; never that it was accepted. Times, revocations and
+//     whatever a route demands are judged on every hit, by the caller. What failed is not given to it.
+//   - A [Cache] belongs to one decoder and one key ring. There is no way to reach an entry through another decoder, and a
+//     swapped ring, which has another epoch, starts with an empty shelf.
+//   - The key is the whole text: a seeded hash of its signature finds it, a comparison of every byte decides.
+//   - It is bounded by construction. Texts are appended to chunks; when there are enough chunks, the oldest one goes,
+//     with all that is in it. Nothing is allocated before the first token, and a chunk whose tokens have all expired
+//     goes with the next call of [Cache.Expire].
+//   - Reading takes no lock and allocates nothing. The collector finds no pointers in it but one for each chunk.
+package tokencache
 
 import (
 	"encoding/binary"
@@ -10,31 +22,21 @@ import (
 	"unsafe"
 )
 
-// The cache of verified access tokens. A public-key signature costs fifty to a hundred microseconds; finding out that
-// the same text was verified before costs about a hundred nanoseconds. Its rules:
-//
-//   - It remembers that a text was genuine, and what it says; never that it was accepted. Times, revocations and
-//     whatever a route demands are judged on every hit. What failed is not remembered.
-//   - It belongs to one decoder and one key ring. There is no way to reach an entry through another decoder, and a
-//     swapped ring starts with an empty shelf.
-//   - The key is the whole text: a seeded hash of its signature finds it, a comparison of every byte decides.
-//   - It is bounded by construction. Texts are appended to chunks; when there are enough chunks, the oldest one goes,
-//     with all that is in it. Nothing is allocated before the first token, and a chunk whose tokens have all expired
-//     goes within a minute.
-//   - Reading takes no lock. The collector finds no pointers in it but one for each chunk.
+// MaxToken is the longest token in bytes that is remembered; no cookie holds more.
+const MaxToken = 4 << 10
+
 const (
-	chunkSize = 12 << 10 // bytes; what an [Identity] that is kept keeps in memory
+	chunkSize = 12 << 10 // bytes; what an [Entry] that is kept keeps in memory
 	maxChunks = 2048     // 24 MiB
 	minSlots  = 1 << 10
 	maxSlots  = 1 << 17 // 1 MiB
 	slotWays  = 4       // slots in which one hash may stand
-	maxCached = 4 << 10 // bytes of a token; no cookie holds more
 
-	recordHeader = 50 // bytes, see record
+	recordHeader = 20 // bytes, see Record
 )
 
-// tokenCache remembers what one decoder has verified. Its zero value is not ready: it needs a seed.
-type tokenCache struct {
+// Cache remembers what one decoder has verified. It is safe for concurrent use; [New] makes one.
+type Cache struct {
 	seed  maphash.Seed
 	shelf atomic.Pointer[shelf]
 	mu    sync.Mutex // held by writers
@@ -43,6 +45,9 @@ type tokenCache struct {
 	hits, misses atomic.Int64
 	_            [64]byte
 }
+
+// New returns an empty cache.
+func New() *Cache { return &Cache{seed: maphash.MakeSeed()} }
 
 // A shelf is all that was verified with one key ring.
 //
@@ -70,54 +75,51 @@ type chunk struct {
 	data   [chunkSize - 32]byte
 }
 
-// A record is one verified token, to be remembered. In a chunk, numbers are little-endian:
-//
-//	 0 hash of the session id   8 exp   16 auth_time   24 gen   32 not before, all in seconds
-//	40 length of token, user id, session id; begin and end of the payload within the token: 16 bits each
-//	50 token, user id, session id; then up to 7 bytes so that the next one begins at a multiple of 8
-type record struct {
-	session            uint64
-	expires, authTime  int64 // seconds since 1970, as notBefore
-	generation         int64
-	notBefore          int64
-	token, userID, sid string
+// A Record is one verified token, to be remembered. Token and Memo are copied.
+type Record struct {
+	Token string
+
+	// The token is good from NotBefore on until Expires, not at Expires itself: seconds since 1970.
+	Expires, NotBefore int64
+
+	// Memo is what the caller will want to know of the token at a hit. It means nothing here.
+	Memo string
 }
 
-func (r *record) size() int { return recordHeader + len(r.token) + len(r.userID) + len(r.sid) }
+// In a chunk, numbers are little-endian:
+//
+//	 0 expires   8 not before   16 length of token   18 length of memo: 16 bits each
+//	20 token, memo; then up to 7 bytes so that the next one begins at a multiple of 8
+func (r *Record) size() int { return recordHeader + len(r.Token) + len(r.Memo) }
 
-// An entry is a record found in a chunk: a view of memory that is never written again, and of which the texts are part.
-type entry struct {
+// An Entry is a record found in a chunk: a view of memory that is never written again, and of which the texts are part.
+type Entry struct {
 	head  *[recordHeader]byte
 	texts string
 }
 
-func (e entry) found() bool          { return e.head != nil }
-func (e entry) number(at int) uint64 { return binary.LittleEndian.Uint64(e.head[at:]) }
-func (e entry) length(at int) int    { return int(binary.LittleEndian.Uint16(e.head[at:])) }
-func (e entry) size() int            { return recordHeader + len(e.texts) }
-func (e entry) session() uint64      { return e.number(0) }
-func (e entry) generation() int64    { return int64(e.number(24)) }
-func (e entry) token() string        { return e.texts[:e.length(40)] }
+func (e Entry) length(at int) int { return int(binary.LittleEndian.Uint16(e.head[at:])) }
+func (e Entry) size() int         { return recordHeader + len(e.texts) }
 
-func (e entry) userID() string {
-	begin := e.length(40)
-	return e.texts[begin : begin+e.length(42)]
-}
+// Found reports whether the entry is one. The other methods are for entries that were found.
+func (e Entry) Found() bool { return e.head != nil }
 
-func (e entry) sessionID() string { return e.texts[e.length(40)+e.length(42):] }
+// Expires returns [Record.Expires].
+func (e Entry) Expires() int64 { return int64(binary.LittleEndian.Uint64(e.head[0:])) }
 
-// validAt judges the times as the decoder would.
-func (e entry) validAt(now time.Time) bool {
+// NotBefore returns [Record.NotBefore].
+func (e Entry) NotBefore() int64 { return int64(binary.LittleEndian.Uint64(e.head[8:])) }
+
+// Token returns the text that was verified.
+func (e Entry) Token() string { return e.texts[:e.length(16)] }
+
+// Memo returns [Record.Memo].
+func (e Entry) Memo() string { return e.texts[e.length(16):] }
+
+// ValidAt judges the times at that moment.
+func (e Entry) ValidAt(now time.Time) bool {
 	seconds := now.Unix()
-	return seconds < int64(e.number(8)) && seconds >= int64(e.number(32))
-}
-
-func (e entry) identity() Identity {
-	return Identity{
-		UserID: e.userID(), SessionID: e.sessionID(), Generation: e.generation(),
-		AuthTime: time.Unix(int64(e.number(16)), 0).UTC(), ExpiresAt: time.Unix(int64(e.number(8)), 0).UTC(),
-		payload: e.texts[e.length(46):e.length(48)],
-	}
+	return seconds < e.Expires() && seconds >= e.NotBefore()
 }
 
 // A slot is 0 or leads to a record: 23 bits of its hash, 29 bits of its chunk's number, 12 bits of its place in units of
@@ -133,16 +135,25 @@ func slotOf(hash, number uint64, at int) uint64 {
 	return hash>>tagShift<<tagShift | (number&numberMask)<<placeBits | uint64(at)/8
 }
 
-// find returns the entry of a text that was verified with the ring of that epoch.
-func (c *tokenCache) find(epoch uint64, text string) entry {
+// Hit and Miss count what was found and what was not. When a look counts is the caller's to say.
+func (c *Cache) Hit() { c.hits.Add(1) }
+
+// Miss counts a miss: see [Cache.Hit].
+func (c *Cache) Miss() { c.misses.Add(1) }
+
+// Counts returns how many hits and misses were counted.
+func (c *Cache) Counts() (hits, misses int64) { return c.hits.Load(), c.misses.Load() }
+
+// Find returns the entry of a text that was verified with the ring of that epoch.
+func (c *Cache) Find(epoch uint64, text string) Entry {
 	s := c.shelf.Load()
-	if s == nil || s.epoch != epoch || len(text) > maxCached {
-		return entry{}
+	if s == nil || s.epoch != epoch || len(text) > MaxToken {
+		return Entry{}
 	}
-	return s.find(hashTail(c.seed, text), text)
+	return s.find(HashTail(c.seed, text), text)
 }
 
-func (s *shelf) find(hash uint64, text string) entry {
+func (s *shelf) find(hash uint64, text string) Entry {
 	bucket := s.bucket(hash)
 	for i := range bucket {
 		slot := bucket[i].Load()
@@ -154,11 +165,11 @@ func (s *shelf) find(hash uint64, text string) entry {
 		if c == nil || c.number&numberMask != number {
 			continue
 		}
-		if e := c.entry(int(slot&(1<<placeBits-1)) * 8); e.token() == text {
+		if e := c.entry(int(slot&(1<<placeBits-1)) * 8); e.Token() == text {
 			return e
 		}
 	}
-	return entry{}
+	return Entry{}
 }
 
 func (s *shelf) bucket(hash uint64) []atomic.Uint64 { return bucketOf(*s.slots.Load(), hash) }
@@ -168,25 +179,25 @@ func bucketOf(slots []atomic.Uint64, hash uint64) []atomic.Uint64 {
 	return slots[at : at+slotWays : at+slotWays]
 }
 
-func (c *chunk) entry(at int) entry {
-	e := entry{head: (*[recordHeader]byte)(c.data[at:])}
+func (c *chunk) entry(at int) Entry {
+	e := Entry{head: (*[recordHeader]byte)(c.data[at:])}
 	begin := at + recordHeader
-	texts := c.data[begin : begin+e.length(40)+e.length(42)+e.length(44)]
+	texts := c.data[begin : begin+e.length(16)+e.length(18)]
 	// This is what strings.Builder.String does: the bytes are never written again.
 	e.texts = unsafe.String(unsafe.SliceData(texts), len(texts))
 	return e
 }
 
-// hashTail hashes the end of a token, where the signature is: two that verify do not share it, and one that does not
+// HashTail hashes the end of a token, where the signature is: two that verify do not share it, and one that does not
 // verify, but was given the end of one that does, only costs the comparison.
-func hashTail(seed maphash.Seed, text string) uint64 {
+func HashTail(seed maphash.Seed, text string) uint64 {
 	return maphash.String(seed, text[max(0, len(text)-64):])
 }
 
-// add remembers a token that was verified with the ring of that epoch. What does not fit is not remembered. The texts
-// are copied.
-func (c *tokenCache) add(epoch uint64, r record) {
-	if len(r.token) > maxCached || r.size() > len(chunk{}.data) {
+// Add remembers a token that was verified with the ring of that epoch, which must have been asked for before the token was
+// verified. What does not fit, or is of an earlier ring than the newest that was seen here, is not remembered.
+func (c *Cache) Add(epoch uint64, r Record) {
+	if len(r.Token) > MaxToken || r.size() > len(chunk{}.data) {
 		return
 	}
 	c.mu.Lock()
@@ -201,8 +212,8 @@ func (c *tokenCache) add(epoch uint64, r record) {
 	case s.epoch > epoch:
 		return // verified with a ring that has been replaced meanwhile
 	}
-	hash := hashTail(c.seed, r.token)
-	if s.find(hash, r.token).found() {
+	hash := HashTail(c.seed, r.Token)
+	if s.find(hash, r.Token).Found() {
 		return // somebody else was faster
 	}
 	number, at := s.write(r, c.seed)
@@ -213,7 +224,7 @@ func (c *tokenCache) add(epoch uint64, r record) {
 }
 
 // write appends a record and returns its chunk and place.
-func (s *shelf) write(r record, seed maphash.Seed) (number uint64, at int) {
+func (s *shelf) write(r Record, seed maphash.Seed) (number uint64, at int) {
 	c := s.chunks[s.newest%maxChunks].Load()
 	if c == nil || c.used+r.size() > len(c.data) {
 		s.newest++
@@ -226,22 +237,14 @@ func (s *shelf) write(r record, seed maphash.Seed) (number uint64, at int) {
 	}
 	at = c.used
 	b := c.data[at : at+r.size()]
-	for i, n := range []uint64{
-		r.session, uint64(r.expires), uint64(r.authTime), uint64(r.generation), uint64(r.notBefore),
-	} {
-		binary.LittleEndian.PutUint64(b[8*i:], n)
-	}
-	begin, end := payloadOf(r.token)
-	for i, n := range []int{len(r.token), len(r.userID), len(r.sid), begin, end} {
-		binary.LittleEndian.PutUint16(b[40+2*i:], uint16(n))
-	}
-	rest := b[recordHeader:]
-	for _, text := range []string{r.token, r.userID, r.sid} {
-		rest = rest[copy(rest, text):]
-	}
+	binary.LittleEndian.PutUint64(b[0:], uint64(r.Expires))
+	binary.LittleEndian.PutUint64(b[8:], uint64(r.NotBefore))
+	binary.LittleEndian.PutUint16(b[16:], uint16(len(r.Token)))
+	binary.LittleEndian.PutUint16(b[18:], uint16(len(r.Memo)))
+	copy(b[recordHeader+copy(b[recordHeader:], r.Token):], r.Memo)
 	c.used = min((at+r.size()+7)&^7, len(c.data))
 	c.count++
-	c.latest = max(c.latest, r.expires)
+	c.latest = max(c.latest, r.Expires)
 	s.entries++
 	return c.number, at
 }
@@ -267,7 +270,7 @@ func put(bucket []atomic.Uint64, hash, number uint64, at int) {
 func (c *chunk) each(seed maphash.Seed, yield func(hash uint64, at int)) {
 	for at, n := 0, 0; n < c.count; n++ {
 		e := c.entry(at)
-		yield(hashTail(seed, e.token()), at)
+		yield(HashTail(seed, e.Token()), at)
 		at += (e.size() + 7) &^ 7
 	}
 }
@@ -300,8 +303,8 @@ func (s *shelf) grow(seed maphash.Seed, size int) {
 	s.slots.Store(&slots)
 }
 
-// expire forgets the chunks in which every token has expired, and everything when nothing is left.
-func (c *tokenCache) expire(now time.Time) {
+// Expire forgets the chunks in which every token has expired, and everything when nothing is left.
+func (c *Cache) Expire(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.shelf.Load()
@@ -316,4 +319,21 @@ func (c *tokenCache) expire(now time.Time) {
 	if s.entries == 0 {
 		c.shelf.Store(nil)
 	}
+}
+
+// Forget forgets everything.
+func (c *Cache) Forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shelf.Store(nil)
+}
+
+// Len returns how many records are held, expired ones included.
+func (c *Cache) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.shelf.Load(); s != nil {
+		return s.entries
+	}
+	return 0
 }
