@@ -62,7 +62,8 @@ type Policy struct {
 	expired               []http.Cookie
 }
 
-// New checks cfg and returns its policy. It reports every mistake, each with the field and the fix.
+// New checks cfg and returns its policy. It reports every mistake, each with the field and the fix, joined as by
+// [errors.Join]; then there is no policy.
 func New(cfg Config) (*Policy, error) {
 	var bad mistakes
 	host, https, err := parsePublicURL(cfg.PublicURL)
@@ -157,19 +158,20 @@ func (p *Policy) Access(value string, life time.Duration) (*http.Cookie, error) 
 }
 
 // Refresh returns the cookie for a refresh token. A life of zero makes a session cookie, which has no Max-Age and
-// which the browser forgets when it closes; otherwise it is as in [Policy.Access].
+// which the browser forgets when it closes (RFC 6265, section 5.3); otherwise, errors included, it is as in
+// [Policy.Access].
 func (p *Policy) Refresh(value string, life time.Duration) (*http.Cookie, error) {
 	return p.refresh.build(value, life)
 }
 
 // CSRF returns the cookie for the CSRF token: readable by script, otherwise with the attributes and the life of the
-// refresh cookie.
+// refresh cookie, and with the errors of [Policy.Refresh].
 func (p *Policy) CSRF(value string, life time.Duration) (*http.Cookie, error) {
 	return p.csrf.build(value, life)
 }
 
 // Clear returns the deletions of all three cookies, with the name, path, domain and flags they were set with and
-// Max-Age=0, followed by those of [Policy.Expired].
+// Max-Age=0, followed by those of [Policy.Expired]. The cookies are the caller's to change (RFC 6265bis, section 5.7).
 func (p *Policy) Clear() []*http.Cookie {
 	out := make([]*http.Cookie, 0, 3+len(p.expired))
 	for _, t := range []template{p.access, p.refresh, p.csrf} {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// MaxPairs is how many cookies a request may bear. Browsers keep about 180 for a site.
+// MaxPairs is how many cookies a request may bear. Browsers keep about 180 for a site; the least they must keep is 50
+// (RFC 6265, section 6.1).
 const MaxPairs = 200
 
 // MaxSame is how many values of one name are looked at. A few come from scopes that overlap; more are sent to make

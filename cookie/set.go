@@ -31,7 +31,8 @@ func Set(w http.ResponseWriter, c *http.Cookie) error {
 }
 
 // Delete adds the deletion of c to the answer: the same name, path, domain and flags, an empty value and Max-Age=0.
-// It refuses what [Set] refuses, since browsers ignore a deletion whose attributes they would not take.
+// It refuses what [Set] refuses, since browsers ignore a deletion whose attributes they would not take (RFC 6265bis,
+// section 5.7), and adds nothing then. The value and the life in c do not count; c stays as it is.
 func Delete(w http.ResponseWriter, c *http.Cookie) error {
 	out := *c
 	out.Value, out.Quoted, out.MaxAge, out.Expires, out.RawExpires = "", false, -1, time.Time{}, ""

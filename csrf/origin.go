@@ -124,7 +124,8 @@ func HasBrowserSignal(h http.Header) bool {
 // host in lower case, the port only when it is not the scheme's default. Path, query and fragment are left out.
 //
 // It refuses what has no such origin or what browsers would spell otherwise: other schemes, user information, an
-// empty host, a trailing dot, host names that are not ASCII, and IP addresses or ports in an unusual form.
+// empty host, a trailing dot, host names that are not ASCII, and IP addresses or ports in an unusual form. u is not nil,
+// and is not changed. The error says what to write instead; it is for whoever configures the program.
 func SerializeOrigin(u *url.URL) (string, error) {
 	scheme := strings.ToLower(u.Scheme)
 	if scheme != "http" && scheme != "https" {

@@ -6,8 +6,10 @@ import "net/http"
 // *[Error] to deny, which writes the answer. GET, HEAD and OPTIONS always pass, so they must change nothing; the
 // handler behind a WebSocket route calls [Origins.CheckHandshake] itself.
 //
-// It is for programs without sessions of ours, in place of [net/http.CrossOriginProtection]: it does not ask for
-// rule 2, which needs to know the session. own is as in [Origins.Check].
+// It is for routes without a session, such as a program's own login, and for programs without sessions of ours, in place
+// of [net/http.CrossOriginProtection]: it does not ask for rule 2, which needs to know the session. A request with
+// neither Origin nor Sec-Fetch-Site passes, as in [Origins.Check], where own is explained too. Method overrides in
+// headers or forms are not looked at. The handler is safe for concurrent use if deny and next are.
 func (o *Origins) Protect(own string, deny func(http.ResponseWriter, *http.Request, error), next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {

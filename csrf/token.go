@@ -30,8 +30,9 @@ type Tokens struct {
 	keys [][]byte
 }
 
-// NewTokens returns a rule that issues with key and accepts the tokens of key and of every older one. Each is secret
-// and holds at least 32 bytes; none may occur twice, which would hide that a rotation did not happen.
+// NewTokens returns a rule that issues with key and accepts the tokens of key and of every older one. Each is secret,
+// random, used for nothing else, and holds at least 32 bytes (RFC 2104, section 3); none may occur twice, which would
+// hide that a rotation did not happen. The keys are copied. All mistakes are reported together.
 func NewTokens(key []byte, older ...[]byte) (*Tokens, error) {
 	t := &Tokens{keys: append([][]byte{key}, older...)}
 	var errs []error
@@ -52,11 +53,11 @@ func NewTokens(key []byte, older ...[]byte) (*Tokens, error) {
 	return t, nil
 }
 
-// Issue returns the token of a session: HMAC-SHA256 over the session id, as 43 characters of base64url. The same
-// session gets the same token until the key changes, so it may be issued anew at any time and in any tab.
+// Issue returns the token of a session: HMAC-SHA256 (RFC 2104) over the session id, as 43 characters of base64url
+// without padding (RFC 4648, section 5). The same session gets the same token until the key changes, so it may be issued anew at any time and in any tab.
 //
-// sessionID is what stays the same as long as the session lives (sid, never jti). There is no token without a
-// session: for "" it returns "".
+// sessionID is what stays the same as long as the session lives and is nobody else's: sid, or sub where a token has no
+// sid, never jti. It may hold any bytes, at any length. There is no token without a session: for "" it returns "".
 func (t *Tokens) Issue(sessionID string) string {
 	if sessionID == "" {
 		return ""
