@@ -173,7 +173,10 @@ func (g *Guard) protect(next http.Handler, required bool) http.Handler {
 		id, err := g.recognize(r)
 		if err == errNotPlain {
 			r = g.withLogger(r)
-			id, err = g.authenticate(a, r, required)
+			id, _, err = g.authenticate(a, r)
+			if err != nil && !required && isAnonymous(err) {
+				id, err = tokenjar.Identity{}, nil
+			}
 		}
 		switch {
 		case err != nil:
@@ -236,27 +239,21 @@ func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
 	return id, nil
 }
 
-// authenticate judges a request the long way, and renews its session if need be. Nobody, without an error, is who may be
-// anonymous.
-func (g *Guard) authenticate(a *guarded, r *http.Request, required bool) (tokenjar.Identity, error) {
-	anonymous := func(err error) (tokenjar.Identity, error) {
-		if !required && isAnonymous(err) {
-			err = nil
-		}
-		return tokenjar.Identity{}, err
-	}
+// authenticate judges a request the long way, and renews its session if need be. It also reports whether a cookie says who
+// it is.
+func (g *Guard) authenticate(w http.ResponseWriter, r *http.Request) (id tokenjar.Identity, byCookie bool, err error) {
 	cred, err := g.admit(r)
-	if err != nil {
-		return anonymous(err)
-	}
-	if !cred.NeedsRenewal() {
-		return cred.Identity, nil
+	if err != nil || !cred.NeedsRenewal() {
+		return cred.Identity, cred.ByCookie(), err
 	}
 	grant, err := g.Renew(r, cred)
-	if err != nil {
-		return anonymous(err)
+	if err == nil {
+		err = g.SetGrant(w, grant)
 	}
-	return grant.Identity(), g.SetGrant(a, grant)
+	if err != nil {
+		return tokenjar.Identity{}, false, err
+	}
+	return grant.Identity(), true, nil
 }
 
 // introduce puts who a request speaks for into its context, which is part of the answer: one allocation less.

@@ -1,0 +1,187 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+
+	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/token"
+)
+
+// An Authenticator finds out who a request speaks for. [Bearer] and [Cookie] are two, session.Authenticator makes a third,
+// and a program may have more. It is used for many requests at once and keeps nothing of any of them.
+type Authenticator[U any] interface {
+	// Authenticate returns who the request speaks for, or why it does not say. Of the request it changes nothing; to the
+	// answer it may add, where it succeeds, header fields and nothing else.
+	//
+	// What happens with an error depends on what package problem makes of it. With 401 the request has no credential of
+	// this kind ([ErrNoCredential]), or a bad one, and the next authenticator of a chain is asked. With any other status
+	// the request is refused at once: it may not be let in some other way. See also [Defer].
+	Authenticate(w http.ResponseWriter, r *http.Request) (Identity[U], error)
+}
+
+// A Resolver turns the claims of a verified token into a user of the program's own type.
+//
+// It returns [ErrNotFound] (or another error with that meaning, such as tokenjar.ErrNotFound) for a user who does not
+// exist or may not come in: the answer is 401. A [*problem.Problem] is answered as it is. Any other error says that the
+// program cannot tell, as when its database does not answer: 503, and nobody is taken for anonymous on its account. A nil
+// user counts as not found.
+type Resolver[U any] func(ctx context.Context, claims token.Claims) (U, error)
+
+// Claims is a [Resolver] for programs that need no user beyond what the token says. Such a user is as old as the token:
+// until it expires nothing that happens to the account is seen.
+func Claims(_ context.Context, claims token.Claims) (token.Claims, error) { return claims, nil }
+
+// ErrNotFound is for a [Resolver]: there is no such user.
+var ErrNotFound error = &coded{"not_found", "middleware: user not found"}
+
+// ErrNoCredential says that a request bears no credential of the kind that an authenticator looks for.
+var ErrNoCredential error = &coded{"not_authenticated", "middleware: no credential"}
+
+// errUserGone is [ErrNotFound] as a client is told of it: the token was genuine, and renewing it would not help.
+var errUserGone = problem.New(problem.SessionEnded)
+
+// errTwoUsers: whoever built the request mixed two identities, and nobody can tell which of them was meant.
+var errTwoUsers = problem.New(problem.TokenInvalid).
+	WithDetail("The request bears tokens of two users. Delete this site's cookies and sign in again.")
+
+// coded is an error with a code of package problem.
+type coded struct{ code, text string }
+
+func (e *coded) Error() string       { return e.text }
+func (e *coded) ProblemCode() string { return e.code }
+
+// Defer makes a refusal wait for the rest of a chain, whatever its status: it stands if no later authenticator lets the
+// request in. [Cookie] uses it where a page of a foreign origin sent a cookie that is no good, which authenticates nobody
+// and must not keep a good bearer out.
+func Defer(err error) error { return &deferred{err} }
+
+type deferred struct{ err error }
+
+func (e *deferred) Error() string { return e.err.Error() }
+func (e *deferred) Unwrap() error { return e.err }
+
+// passesOn reports whether the next authenticator of a chain is asked.
+func passesOn(err error) bool {
+	return isDeferred(err) || problem.From(err).Status == http.StatusUnauthorized
+}
+
+func isDeferred(err error) bool {
+	_, ok := errors.AsType[*deferred](err)
+	return ok
+}
+
+// A peeker can tell which tokens of its kind a request bears that verify, without asking whose they are.
+type peeker interface {
+	peek(r *http.Request) []token.Verified
+}
+
+// authenticate asks the members of a chain in order: the first that succeeds counts. Of the reasons why none did, the one
+// that tells most is returned.
+func authenticate[U any](chain []Authenticator[U], w http.ResponseWriter, r *http.Request) (Identity[U], error) {
+	var reason error
+	for i, member := range chain {
+		id, err := member.Authenticate(w, r)
+		if err == nil {
+			err = checkBeside(chain[i+1:], r, id.Token)
+		}
+		switch {
+		case err == nil:
+			return id, nil
+		case err == errTwoUsers || !passesOn(err):
+			return Identity[U]{}, err
+		}
+		reason = better(reason, err)
+	}
+	return Identity[U]{}, reason
+}
+
+// checkBeside looks at what else a request bears that an authenticator let in. It cannot win any more, but it must not
+// name another user of the same issuer.
+func checkBeside[U any](others []Authenticator[U], r *http.Request, winner Token) error {
+	won, ok := winner.(token.Verified)
+	if !ok {
+		return nil
+	}
+	for _, other := range others {
+		other, ok := other.(peeker)
+		if !ok {
+			continue
+		}
+		for _, beside := range other.peek(r) {
+			if anotherUser(won, beside) {
+				return errTwoUsers
+			}
+		}
+	}
+	return nil
+}
+
+// anotherUser reports whether two tokens of one issuer speak for two users. Of two issuers, nothing can be compared.
+func anotherUser(a, b token.Verified) bool {
+	return a.Issuer() == b.Issuer() && a.Subject() != b.Subject()
+}
+
+// better returns the error that tells more. A refusal that waited for the others comes before all of them: no other
+// credential was any good.
+func better(a, b error) error {
+	if a == nil || rank(b) > rank(a) {
+		return b
+	}
+	return a
+}
+
+func rank(err error) int {
+	if isDeferred(err) {
+		return 100
+	}
+	switch problem.From(err).Code {
+	case problem.NotAuthenticated:
+		return 0
+	case problem.TokenInvalid:
+		return 1
+	case problem.WrongTokenType:
+		return 2
+	case problem.TokenExpired:
+		return 3
+	}
+	return 4 // the token was good, its session or its user is not
+}
+
+// Resolve asks a [Resolver] for the user of a token that has been verified, and takes its errors as described there. It is
+// for authenticators of a program's own; those of this package use it. ByCookie says that the browser sent the token by
+// itself.
+func Resolve[U any](ctx context.Context, resolve Resolver[U], verified Token, byCookie bool) (Identity[U], error) {
+	user, err := resolve(ctx, verified.Claims())
+	if err == nil && isNilUser(&user) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Identity[U]{}, resolveError(err)
+	}
+	return Identity[U]{User: user, Token: verified, ByCookie: byCookie}, nil
+}
+
+func isNilUser[U any](user *U) bool {
+	switch reflect.TypeFor[U]().Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
+		return reflect.ValueOf(user).Elem().IsNil()
+	}
+	return false
+}
+
+// resolveError tells a user who is not there from a program that cannot tell.
+func resolveError(err error) error {
+	switch problem.From(err).Code {
+	case problem.NotFound:
+		return errUserGone
+	case problem.Internal:
+		return fmt.Errorf("%w: resolve user: %w", errUnavailable, err)
+	}
+	return fmt.Errorf("resolve user: %w", err)
+}
+
+var errUnavailable error = &coded{"store_unavailable", "middleware: store unavailable"}

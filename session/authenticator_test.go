@@ -1,0 +1,122 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/servertest"
+	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
+	"github.com/tokenjar/tokenjar/token"
+)
+
+// The guard as one authenticator of package middleware.
+
+func TestAuthenticatorLendsTheGuard(t *testing.T) {
+	e := newEmbedded(t)
+	guarded := session.Authenticator(e.guard, middleware.Claims)
+	h := middleware.Methods{
+		"GET": middleware.Optional(guarded),
+		"PUT": middleware.Required(guarded).With(middleware.MaxAuthAge(10*time.Minute, e.Clock.Now)),
+		"*":   middleware.Required(guarded),
+	}.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := middleware.IdentityFromContext[token.Claims](r.Context())
+		if !ok {
+			fmt.Fprint(w, "nobody")
+			return
+		}
+		fmt.Fprint(w, id.User.String("sub"), " ", id.Token.(tokenjar.Identity).Generation, " ", id.ByCookie)
+	}))
+	ada := e.SignIn(t, servertest.Ada)
+	bearer := servertest.Bearer(ada.Access)
+	for name, row := range map[string]struct {
+		method  string
+		changes []func(*http.Request)
+		status  int
+		want    string
+	}{
+		"nobody":                          {"GET", nil, 200, "nobody"},
+		"a cookie":                        {"GET", []func(*http.Request){ada.As}, 200, "user-ada 1 true"},
+		"a cookie, the short way":         {"GET", []func(*http.Request){ada.As}, 200, "user-ada 1 true"},
+		"a bearer":                        {"POST", []func(*http.Request){bearer}, 200, "user-ada 1 false"},
+		"nobody where somebody is needed": {"POST", nil, 401, "not_authenticated"},
+		"no CSRF token":                   {"POST", []func(*http.Request){ada.As, servertest.Header("X-CSRFToken", "")}, 403, "csrf_failed"},
+		"with it":                         {"POST", []func(*http.Request){ada.As}, 200, "user-ada 1 true"},
+		"another site":                    {"POST", []func(*http.Request){ada.As, servertest.CrossSite}, 403, "origin_not_allowed"},
+		"signed in just now":              {"PUT", []func(*http.Request){bearer}, 200, "user-ada 1 false"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, body := e.ask(t, h, row.method, "/", row.changes...)
+			if res.StatusCode != row.status || !strings.Contains(body, row.want) || len(res.Cookies()) != 0 {
+				t.Errorf("got %d %s %v, want %d %s", res.StatusCode, body, res.Cookies(), row.status, row.want)
+			}
+		})
+	}
+	t.Run("renewed on the way, whatever the answer is", func(t *testing.T) {
+		p := e.SignIn(t, servertest.Ada)
+		res, body := e.ask(t, h, "POST", "/", p.RefreshOnly, p.WithCSRF)
+		if res.StatusCode != 200 || body != "user-ada 2 true" || len(res.Cookies()) != 3 || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("got %d %s %v", res.StatusCode, body, res.Header)
+		}
+		p = e.SignIn(t, servertest.Ada)
+		refused := middleware.Required(guarded).Where(func(token.Claims) bool { return false }).Protect(h)
+		res, body = e.ask(t, refused, "GET", "/", p.RefreshOnly)
+		if res.StatusCode != 403 || !strings.Contains(body, "permission_denied") || len(res.Cookies()) != 3 || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("refused: got %d %s %v", res.StatusCode, body, res.Header)
+		}
+	})
+	t.Run("signing in again makes a sign-in recent, renewing does not", func(t *testing.T) {
+		p := e.SignIn(t, servertest.Ada)
+		e.Clock.Advance(11 * time.Minute)
+		if res, body := e.ask(t, h, "PUT", "/", p.RefreshOnly, p.WithCSRF); res.StatusCode != 401 || !strings.Contains(body, "step_up_required") || len(res.Cookies()) != 3 {
+			t.Errorf("got %d %s", res.StatusCode, body)
+		}
+		if res, body := e.ask(t, h, "PUT", "/", servertest.Bearer(e.SignIn(t, servertest.Ada).Access)); res.StatusCode != 200 {
+			t.Errorf("got %d %s", res.StatusCode, body)
+		}
+	})
+	t.Run("an answer that nobody wraps cannot carry the cookies, and fails", func(t *testing.T) {
+		p := e.SignIn(t, servertest.Ada)
+		r := httptest.NewRequest("GET", "/", nil)
+		p.RefreshOnly(r)
+		if _, err := guarded.Authenticate(httptest.NewRecorder(), r); err == nil {
+			t.Error("it succeeds")
+		}
+	})
+}
+
+func TestAuthenticatorResolvesTheProgramsUser(t *testing.T) {
+	e := newEmbedded(t)
+	ada := e.SignIn(t, servertest.Ada)
+	for name, row := range map[string]struct {
+		err    error
+		status int
+	}{
+		"found": {nil, 200}, "not found": {tokenjar.ErrNotFound, 401}, "a database that does not answer": {fmt.Errorf("refused"), 503},
+	} {
+		guarded := session.Authenticator(e.guard, func(_ context.Context, c token.Claims) (string, error) { return c.String("sub"), row.err })
+		h := middleware.Required(guarded).Func(func(w http.ResponseWriter, _ *http.Request, user string) { fmt.Fprint(w, user) })
+		if res, body := e.ask(t, h, "GET", "/", ada.As); res.StatusCode != row.status {
+			t.Errorf("%s: got %d %s", name, res.StatusCode, body)
+		}
+	}
+	for name, make := range map[string]func(){
+		"no guard":    func() { session.Authenticator[token.Claims](nil, middleware.Claims) },
+		"no resolver": func() { session.Authenticator[token.Claims](e.guard, nil) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			make()
+		}()
+	}
+}
