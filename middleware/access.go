@@ -117,7 +117,7 @@ func (a Access[U]) Protect(next http.Handler) http.Handler {
 		switch {
 		case err == nil:
 			next.ServeHTTP(g, g.introduce(r, &id))
-		case a.kind == optional && !isDeferred(err) && problem.From(err).Status == http.StatusUnauthorized:
+		case a.kind == optional && !isDeferred(err) && passesOn(err):
 			next.ServeHTTP(g, g.introduce(r, nil))
 		default:
 			problem.Write(g, r, err)

@@ -66,7 +66,7 @@ func (e *deferred) Unwrap() error { return e.err }
 
 // passesOn reports whether the next authenticator of a chain is asked.
 func passesOn(err error) bool {
-	return isDeferred(err) || problem.From(err).Status == http.StatusUnauthorized
+	return err == ErrNoCredential || isDeferred(err) || problem.From(err).Status == http.StatusUnauthorized
 }
 
 func isDeferred(err error) bool {
@@ -128,7 +128,7 @@ func anotherUser(a, b token.Verified) bool {
 // better returns the error that tells more. A refusal that waited for the others comes before all of them: no other
 // credential was any good.
 func better(a, b error) error {
-	if a == nil || rank(b) > rank(a) {
+	if a == nil || b != ErrNoCredential && rank(b) > rank(a) {
 		return b
 	}
 	return a

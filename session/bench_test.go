@@ -10,22 +10,20 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/yardstick"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/session"
 	"github.com/tokenjar/tokenjar/store/memory"
 	"github.com/tokenjar/tokenjar/token"
 )
 
-// What the guard costs a request, against the same handler bare, which receives the same cookies. Machines are noisy, so
-// both are measured in turns, many short rounds in one run: the difference of the least disturbed rounds of both is
-// reported, and that of the medians.
+// What the guard costs a request, against the same handler bare, which receives the same cookies: see package yardstick.
 //
 //	go test ./session -run '^$' -bench . -benchtime 1x
 
@@ -103,13 +101,6 @@ func (y *yard) request() *http.Request {
 	return r
 }
 
-// sink is an answer nobody reads.
-type sink struct{ h http.Header }
-
-func (s *sink) Header() http.Header         { return s.h }
-func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
-func (s *sink) WriteHeader(int)             {}
-
 func bare(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Content-Type"] = plain
 	w.Write(okay)
@@ -138,73 +129,14 @@ func (y *yard) variants() map[string]http.Handler {
 	}
 }
 
-// spread is what the rounds of a comparison come to.
-type spread []float64
-
-func (s spread) at(q float64) float64 {
-	sorted := slices.Sorted(slices.Values(s))
-	return sorted[int(q*float64(len(sorted)-1))]
-}
-
-// each times n calls of a handler, in ns a call.
-func each(h http.Handler, n int, r func(i int) *http.Request) float64 {
-	w := &sink{http.Header{}}
-	start := time.Now()
-	for i := range n {
-		clear(w.h)
-		h.ServeHTTP(w, r(i))
-	}
-	return float64(time.Since(start)) / float64(n)
-}
-
-// cost returns the allocations and bytes of one call.
-func cost(h http.Handler, n int, r func(i int) *http.Request) (allocs, size float64) {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	each(h, n, r)
-	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / float64(n), float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
-}
-
-func report(b *testing.B, without, with spread, allocs, size float64) {
-	b.ReportMetric(0, "ns/op") // of no meaning here
-	b.ReportMetric(with.at(0)-without.at(0), "added-ns-min")
-	b.ReportMetric(with.at(.5)-without.at(.5), "added-ns-median")
-	b.ReportMetric(clockNow(), "time.Now-ns") // how fast the machine is just now: about 45 undisturbed
-	b.ReportMetric(allocs, "added-allocs")
-	b.ReportMetric(size, "added-B")
-}
-
-// clockNow is what reading the clock costs, which is part of every hit.
-func clockNow() float64 {
-	var rounds spread
-	for range 500 {
-		start := time.Now()
-		for range 100 {
-			time.Now()
-		}
-		rounds = append(rounds, float64(time.Since(start))/100)
-	}
-	return rounds.at(0)
-}
-
 // BenchmarkHit is a request whose token was verified before.
 func BenchmarkHit(b *testing.B) {
 	for _, alg := range []token.Algorithm{token.ES256, token.EdDSA, token.RS256, token.HS256} {
 		y := newYard(b, alg)
 		r := y.request()
-		same := func(int) *http.Request { return r }
 		for name, h := range y.variants() {
 			b.Run(fmt.Sprintf("%s/%s", name, alg), func(b *testing.B) {
-				const n, rounds = 200, 3000
-				var without, with spread
-				for range rounds * b.N {
-					without = append(without, each(http.HandlerFunc(bare), n, same))
-					with = append(with, each(h, n, same))
-				}
-				allocs, size := cost(h, n, same)
-				bareAllocs, bareSize := cost(http.HandlerFunc(bare), n, same)
-				report(b, without, with, allocs-bareAllocs, size-bareSize)
+				yardstick.Compare(b, http.HandlerFunc(bare), h, r, 200, 3000)
 			})
 		}
 	}
@@ -225,14 +157,14 @@ func BenchmarkMiss(b *testing.B) {
 				return func(i int) *http.Request { return list[i] }
 			}
 			h := y.variants()["context"]
-			var without, with spread
+			var without, with yardstick.Spread
 			for range rounds * b.N {
 				r := fresh()
-				without = append(without, each(http.HandlerFunc(bare), n, r))
-				with = append(with, each(h, n, r))
+				without = append(without, yardstick.Each(http.HandlerFunc(bare), n, r))
+				with = append(with, yardstick.Each(h, n, r))
 			}
-			allocs, size := cost(h, n, fresh())
-			report(b, without, with, allocs, size)
+			allocs, size := yardstick.Cost(h, n, fresh())
+			yardstick.Report(b, without, with, allocs, size)
 		})
 	}
 }
@@ -251,7 +183,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 	for _, cores := range []int{1, runtime.GOMAXPROCS(0)} {
 		b.Run(fmt.Sprintf("goroutines=%d", cores), func(b *testing.B) {
 			const n = 5000
-			var rounds spread
+			var rounds yardstick.Spread
 			for range 500 * b.N {
 				var wg sync.WaitGroup
 				start := time.Now()
@@ -268,8 +200,8 @@ func BenchmarkAuthenticate(b *testing.B) {
 				rounds = append(rounds, float64(time.Since(start))/float64(n*cores))
 			}
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(rounds.at(0), "ns-min")
-			b.ReportMetric(rounds.at(.5), "ns-median")
+			b.ReportMetric(rounds.At(0), "ns-min")
+			b.ReportMetric(rounds.At(.5), "ns-median")
 		})
 	}
 }
@@ -285,7 +217,7 @@ func BenchmarkShare(b *testing.B) {
 			without, with := newLine(b, http.HandlerFunc(bare), y), newLine(b, handlers[name], y)
 			without.send(b, n)
 			with.send(b, n)
-			var share, times spread
+			var share, times yardstick.Spread
 			for i := range rounds * b.N {
 				var one, two time.Duration
 				if i%2 == 0 {
@@ -297,10 +229,10 @@ func BenchmarkShare(b *testing.B) {
 				times = append(times, float64(one)/float64(n*connections))
 			}
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(times.at(.5), "bare-ns/request")
-			b.ReportMetric(share.at(.5), "%share-median")
-			b.ReportMetric(share.at(.25), "%share-q1")
-			b.ReportMetric(share.at(.75), "%share-q3")
+			b.ReportMetric(times.At(.5), "bare-ns/request")
+			b.ReportMetric(share.At(.5), "%share-median")
+			b.ReportMetric(share.At(.25), "%share-q1")
+			b.ReportMetric(share.At(.75), "%share-q3")
 		})
 	}
 }
