@@ -12,7 +12,7 @@ import (
 func TestWhatAProgramThatOnlyVerifiesTokensGets(t *testing.T) {
 	const ours = "github.com/tokenjar/tokenjar"
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}{{else}}{{.ImportPath}}{{end}}",
-		ours+"/token", ours+"/middleware").Output()
+		ours+"/token", ours+"/middleware", ours+"/jwks").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

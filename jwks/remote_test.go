@@ -1,0 +1,837 @@
+package jwks_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokenjar/tokenjar/jwks"
+	"github.com/tokenjar/tokenjar/token"
+)
+
+func TestNothingIsFetchedBeforeItIsNeeded(t *testing.T) {
+	is := newIssuer(t)
+	is.publish(t, newKey(t, "a", token.ES256))
+	r, _ := is.remote(t, nil)
+	if r.Ready() {
+		t.Error("ready without keys")
+	}
+	r.Epoch()
+	is.wantFetches(t, 0)
+	wantError(t, verify(r, sign(t, newKey(t, "a", token.ES256))), nil)
+	if !r.Ready() {
+		t.Error("not ready with keys")
+	}
+	for range 10 {
+		wantError(t, verify(r, sign(t, newKey(t, "a", token.ES256))), nil)
+	}
+	is.wantFetches(t, 1)
+}
+
+func TestEveryDefaultAlgorithmVerifies(t *testing.T) {
+	is := newIssuer(t)
+	var keys []*token.Key
+	for _, alg := range []token.Algorithm{token.ES256, token.ES384, token.EdDSA, token.RS256} {
+		keys = append(keys, newKey(t, "k"+string(alg), alg))
+	}
+	is.publish(t, keys...)
+	r, _ := is.remote(t, nil)
+	for _, key := range keys {
+		header, payload, err := r.Verify(sign(t, key))
+		if err != nil || header.KeyID != key.ID() || header.Algorithm != key.Algorithm() || string(payload) != `{"sub":"ada"}` {
+			t.Errorf("%v: got %v, %q, %v", key, header, payload, err)
+		}
+	}
+}
+
+func TestTheIssuersNextKeyIsFoundByOneFetch(t *testing.T) {
+	is := newIssuer(t)
+	a, b := newKey(t, "a", token.ES256), newKey(t, "b", token.ES256)
+	is.publish(t, a)
+	r, c := is.remote(t, nil)
+	wantError(t, verify(r, sign(t, a)), nil)
+	before := r.Epoch()
+
+	is.publish(t, a, b)
+	c.move(30 * time.Second)
+	for range 3 {
+		wantError(t, verify(r, sign(t, b)), nil)
+		wantError(t, verify(r, sign(t, a)), nil)
+	}
+	is.wantFetches(t, 2)
+	if r.Epoch() == before {
+		t.Error("the keys have changed and the epoch has not")
+	}
+}
+
+func TestAFetchThatFindsNothingNewKeepsTheEpoch(t *testing.T) {
+	is := newIssuer(t)
+	is.publish(t, newKey(t, "a", token.ES256), newKey(t, "b", token.ES256))
+	r, c := is.remote(t, nil)
+	wantError(t, r.Load(t.Context()), nil)
+	before := r.Epoch()
+	is.publish(t, newKey(t, "b", token.ES256), newKey(t, "a", token.ES256))
+	c.move(time.Minute)
+	wantError(t, verify(r, unknown(t)), token.ErrSignature)
+	is.wantFetches(t, 2)
+	if got := r.Epoch(); got != before {
+		t.Errorf("the epoch went from %d to %d for the same keys", before, got)
+	}
+}
+
+func TestManyCallersWithAnUnknownKidMakeOneFetch(t *testing.T) {
+	a, b := newKey(t, "a", token.ES256), newKey(t, "b", token.ES256)
+	for name, c := range map[string]struct {
+		raw  string
+		want error
+	}{
+		"a key that has just been published": {sign(t, b), nil},
+		"a key that does not exist":          {unknown(t), token.ErrSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := newIssuer(t)
+			is.publish(t, a)
+			r, clk := is.remote(t, nil)
+			wantError(t, verify(r, sign(t, a)), nil)
+			is.publish(t, a, b)
+			clk.move(time.Minute)
+			var all sync.WaitGroup
+			for range 200 {
+				all.Go(func() { wantError(t, verify(r, c.raw), c.want) })
+			}
+			all.Wait()
+			is.wantFetches(t, 2)
+		})
+	}
+	t.Run("before there are any keys", func(t *testing.T) {
+		is := newIssuer(t)
+		is.publish(t, a)
+		r, _ := is.remote(t, nil)
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() {
+				if i%2 == 0 {
+					wantError(t, verify(r, sign(t, a)), nil)
+				} else {
+					wantError(t, verify(r, unknown(t)), token.ErrSignature)
+				}
+			})
+		}
+		all.Wait()
+		is.wantFetches(t, 1)
+	})
+}
+
+func TestAFloodOfUnknownKidsIsAnsweredAtOnceAndFetchesRarely(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.publish(t, a)
+	r, c := is.remote(t, nil)
+	wantError(t, r.Load(t.Context()), nil)
+	flood := func(i int) string {
+		header := fmt.Sprintf(`{"alg":"ES256","kid":"guess-%d"}`, i)
+		return base64.RawURLEncoding.EncodeToString([]byte(header)) + ".e30." + strings.Repeat("A", 86)
+	}
+	// 10,000 tokens in 100 seconds, with a good one now and then.
+	for i := range 10_000 {
+		c.move(10 * time.Millisecond)
+		wantError(t, verify(r, flood(i)), token.ErrSignature)
+		if i%100 == 0 {
+			wantError(t, verify(r, sign(t, a)), nil)
+		}
+	}
+	is.wantFetches(t, 1+3)
+
+	// While the issuer is down there is a try now and then, and nobody is blamed for it.
+	is.fail(http.StatusInternalServerError)
+	c.move(time.Minute)
+	for i := range 10_000 {
+		c.move(10 * time.Millisecond)
+		wantError(t, verify(r, flood(i)), token.ErrKeysUnavailable)
+		if i%100 == 0 {
+			wantError(t, verify(r, sign(t, a)), nil)
+		}
+	}
+	is.wantFetches(t, 4+8) // at 0, 1, 3, 7, 15, 31, 61 and 91 seconds
+}
+
+func TestGarbageNeverMakesAFetch(t *testing.T) {
+	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	a := newKey(t, "a", token.ES256)
+	rows := map[string]struct {
+		raw  string
+		want error
+	}{
+		"nothing":                           {"", token.ErrMalformed},
+		"no token":                          {"hello", token.ErrMalformed},
+		"too long":                          {strings.Repeat("A", token.MaxSize+1), token.ErrMalformed},
+		"a header that is no JSON":          {"AAAA.e30.AAAA", token.ErrMalformed},
+		"a header with a key's address":     {encode(`{"alg":"ES256","kid":"x","jku":"https://evil.example"}`) + ".e30.AAAA", token.ErrMalformed},
+		"a header with a member twice":      {encode(`{"alg":"ES256","kid":"a","kid":"x"}`) + ".e30.AAAA", token.ErrMalformed},
+		"a kid that is no text":             {encode(`{"alg":"ES256","kid":["x"]}`) + ".e30.AAAA", token.ErrMalformed},
+		"an unknown kid, payload broken":    {encode(`{"alg":"ES256","kid":"x"}`) + ".e=.AAAA", token.ErrMalformed},
+		"an unknown kid, signature broken":  {encode(`{"alg":"ES256","kid":"x"}`) + ".e30.AB", token.ErrMalformed},
+		"alg none":                          {encode(`{"alg":"none","kid":"x"}`) + ".e30.AAAA", token.ErrSignature},
+		"alg HS256":                         {encode(`{"alg":"HS256","kid":"x"}`) + ".e30.AAAA", token.ErrSignature},
+		"an algorithm that is not allowed":  {encode(`{"alg":"PS256","kid":"x"}`) + ".e30.AAAA", token.ErrSignature},
+		"a kid that no key can have":        {encode(`{"alg":"ES256","kid":"a\nb"}`) + ".e30.AAAA", token.ErrSignature},
+		"another algorithm for a known kid": {encode(`{"alg":"none","kid":"a"}`) + ".e30.AAAA", token.ErrSignature},
+	}
+	for name, c := range rows {
+		t.Run(name, func(t *testing.T) {
+			is := newIssuer(t)
+			is.publish(t, a)
+			r, clk := is.remote(t, nil)
+			wantError(t, verify(r, c.raw), c.want)
+			is.wantFetches(t, 0)
+			wantError(t, r.Load(t.Context()), nil)
+			clk.move(time.Hour) // past MaxAge
+			wantError(t, verify(r, c.raw), c.want)
+			jwks.Settle(r)
+			is.wantFetches(t, 1)
+		})
+	}
+	t.Run("a bad signature of a known key", func(t *testing.T) {
+		is := newIssuer(t)
+		is.publish(t, a)
+		r, clk := is.remote(t, nil)
+		wantError(t, r.Load(t.Context()), nil)
+		clk.move(time.Minute)
+		raw := sign(t, a)
+		wantError(t, verify(r, raw[:len(raw)-8]+"AAAAAAAA"), token.ErrSignature)
+		wantError(t, verify(r, encode(`{"alg":"RS256","kid":"a"}`)+".e30.AAAA"), token.ErrSignature)
+		wantError(t, verify(r, encode(`{"alg":"ES256"}`)+".e30.AAAA"), token.ErrSignature)
+		is.wantFetches(t, 1)
+	})
+}
+
+// What a token says of its algorithm neither picks the key's nor reaches beyond the list.
+func TestTheAlgorithmIsTheSetsAndAllowed(t *testing.T) {
+	is := newIssuer(t)
+	key := newKey(t, "k", token.RS256)
+	bare := jwk(t, key)
+	delete(bare, "alg")
+	is.publishText(marshal(t, map[string]any{"keys": []any{bare}}))
+	r, _ := is.remote(t, nil)
+	wantError(t, verify(r, sign(t, key)), nil)
+	text, err := key.MarshalPrivate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, alg := range []string{"RS384", "RS512", "PS256"} {
+		other, err := token.ParseKey([]byte(strings.Replace(string(text), "RS256", alg, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, verify(r, sign(t, other)), token.ErrSignature)
+	}
+	is.wantFetches(t, 1)
+}
+
+func TestAnOutageAtTheFirstUseBlamesNobody(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.fail(http.StatusServiceUnavailable)
+	r, c := is.remote(t, nil)
+	for range 5 {
+		wantError(t, verify(r, sign(t, a)), token.ErrKeysUnavailable)
+		wantError(t, verify(r, unknown(t)), token.ErrKeysUnavailable)
+		wantError(t, r.Load(t.Context()), token.ErrKeysUnavailable)
+	}
+	is.wantFetches(t, 1)
+	if r.Ready() {
+		t.Error("ready without keys")
+	}
+	is.publish(t, a)
+	wantError(t, verify(r, sign(t, a)), token.ErrKeysUnavailable) // the first second has not passed
+	c.move(time.Second)
+	wantError(t, verify(r, sign(t, a)), nil)
+	wantError(t, verify(r, unknown(t)), token.ErrSignature)
+	is.wantFetches(t, 2)
+}
+
+func TestInAnOutageOldKeysVerifyUntilTheyAreTooOld(t *testing.T) {
+	a := newKey(t, "a", token.ES256)
+	for name, c := range map[string]struct {
+		maxStale, life time.Duration
+	}{
+		"a day by default":        {0, 24*time.Hour + 10*time.Minute},
+		"an hour":                 {time.Hour, time.Hour + 10*time.Minute},
+		"not at all, if negative": {-1, 10 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := newIssuer(t)
+			is.publish(t, a)
+			r, clk := is.remote(t, func(cfg *jwks.Config) { cfg.MaxStale = c.maxStale })
+			wantError(t, verify(r, sign(t, a)), nil)
+			before := r.Epoch()
+			is.fail(http.StatusBadGateway)
+			clk.move(c.life - time.Second)
+			wantError(t, verify(r, sign(t, a)), nil)
+			jwks.Settle(r)
+			if r.Epoch() != before {
+				t.Error("the epoch has changed while the keys verify")
+			}
+			clk.move(time.Second)
+			if r.Epoch() == before {
+				t.Error("the keys are too old and the epoch is the same: what was verified is remembered")
+			}
+			if r.Ready() {
+				t.Error("ready with keys that are too old")
+			}
+			clk.move(time.Minute)
+			wantError(t, verify(r, sign(t, a)), token.ErrKeysUnavailable)
+			dead := r.Epoch()
+
+			// Back again, with the same keys.
+			is.publish(t, a)
+			clk.move(time.Minute)
+			wantError(t, verify(r, sign(t, a)), nil)
+			if again := r.Epoch(); again == before || again == dead {
+				t.Errorf("epoch %d is used again", again)
+			}
+		})
+	}
+}
+
+// Keys that were too old do not come back with the time.
+func TestKeysThatWereTooOldStayGoneWhenTheClockStepsBack(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.publish(t, a)
+	r, c := is.remote(t, nil)
+	wantError(t, verify(r, sign(t, a)), nil)
+	is.fail(http.StatusBadGateway)
+	c.move(48 * time.Hour)
+	wantError(t, verify(r, sign(t, a)), token.ErrKeysUnavailable)
+	c.move(-48 * time.Hour)
+	wantError(t, verify(r, sign(t, a)), token.ErrKeysUnavailable)
+}
+
+func TestAKeyThatWasWithdrawnIsRefusedAfterTheRenewal(t *testing.T) {
+	is := newIssuer(t)
+	a, b := newKey(t, "a", token.ES256), newKey(t, "b", token.ES256)
+	is.publish(t, a, b)
+	r, c := is.remote(t, nil)
+	wantError(t, verify(r, sign(t, a)), nil)
+	before := r.Epoch()
+	is.publish(t, b)
+
+	c.move(10*time.Minute - time.Second)
+	wantError(t, verify(r, sign(t, a)), nil)
+	jwks.Settle(r)
+	is.wantFetches(t, 1)
+	c.move(time.Second)
+	wantError(t, verify(r, sign(t, a)), nil) // the last one: it starts the renewal
+	jwks.Settle(r)
+	is.wantFetches(t, 2)
+	wantError(t, verify(r, sign(t, a)), token.ErrSignature)
+	wantError(t, verify(r, sign(t, b)), nil)
+	if r.Epoch() == before {
+		t.Error("a key has gone and the epoch is the same")
+	}
+	is.wantFetches(t, 2)
+}
+
+func TestAKeyReplacedUnderItsKidIsRefusedAfterTheRenewal(t *testing.T) {
+	is := newIssuer(t)
+	first, second := newKey(t, "k", token.ES256), newKey(t, "k", token.EdDSA)
+	is.publish(t, first)
+	r, c := is.remote(t, nil)
+	wantError(t, verify(r, sign(t, first)), nil)
+	before := r.Epoch()
+	is.publish(t, second)
+	c.move(time.Minute)
+	wantError(t, verify(r, sign(t, second)), token.ErrSignature) // its kid is known
+	is.wantFetches(t, 1)
+	c.move(10 * time.Minute)
+	wantError(t, verify(r, sign(t, second)), token.ErrSignature) // starts the renewal
+	jwks.Settle(r)
+	wantError(t, verify(r, sign(t, second)), nil)
+	wantError(t, verify(r, sign(t, first)), token.ErrSignature)
+	if r.Epoch() == before {
+		t.Error("a key was replaced and the epoch is the same")
+	}
+}
+
+func TestTheRenewalKeepsNobodyWaiting(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.publish(t, a)
+	r, c := is.remote(t, nil)
+	wantError(t, verify(r, sign(t, a)), nil)
+	release, asked := make(chan struct{}), make(chan struct{}, 10)
+	is.handle(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		<-release
+		_, _ = w.Write(keySet(t, a))
+	})
+	c.move(time.Hour)
+	for range 100 { // all while the issuer does not answer
+		wantError(t, verify(r, sign(t, a)), nil)
+	}
+	<-asked
+	is.wantFetches(t, 2)
+	close(release)
+	jwks.Settle(r)
+	wantError(t, verify(r, sign(t, a)), nil)
+	jwks.Settle(r)
+	is.wantFetches(t, 2)
+}
+
+func TestACallerThatLeavesTakesNobodyAlong(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	release, asked := make(chan struct{}), make(chan struct{}, 1)
+	is.handle(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		<-release
+		_, _ = w.Write(keySet(t, a))
+	})
+	r, _ := is.remote(t, func(cfg *jwks.Config) { cfg.Timeout = time.Minute })
+	ctx, cancel := context.WithCancel(t.Context())
+	first, others := make(chan error, 1), make(chan error, 10)
+	go func() {
+		_, _, err := r.VerifyContext(ctx, sign(t, a))
+		first <- err
+	}()
+	<-asked
+	for range cap(others) {
+		go func() { others <- verify(r, sign(t, a)) }()
+	}
+	cancel()
+	err := <-first
+	wantError(t, err, token.ErrKeysUnavailable)
+	wantError(t, err, context.Canceled)
+	close(release)
+	for range cap(others) {
+		wantError(t, <-others, nil)
+	}
+	is.wantFetches(t, 1)
+}
+
+func TestACallerWaitsNoLongerThanItsContext(t *testing.T) {
+	is := newIssuer(t)
+	release := make(chan struct{})
+	is.handle(func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	r, _ := is.remote(t, func(cfg *jwks.Config) { cfg.Timeout = 10 * time.Second })
+	a := sign(t, newKey(t, "a", token.ES256))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, _, err := r.VerifyContext(ctx, a)
+	wantError(t, err, token.ErrKeysUnavailable)
+	wantError(t, err, context.DeadlineExceeded)
+	err = r.Load(ctx)
+	wantError(t, err, token.ErrKeysUnavailable)
+	wantError(t, err, context.DeadlineExceeded)
+}
+
+func TestAContextThatHasEndedStartsNoFetchAndStillVerifies(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.publish(t, a)
+	r, c := is.remote(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err := r.VerifyContext(ctx, sign(t, a))
+	wantError(t, err, token.ErrKeysUnavailable)
+	is.wantFetches(t, 0)
+	wantError(t, r.Load(t.Context()), nil)
+	c.move(time.Minute)
+	_, _, err = r.VerifyContext(ctx, sign(t, a))
+	wantError(t, err, nil)
+	_, _, err = r.VerifyContext(ctx, unknown(t))
+	wantError(t, err, token.ErrKeysUnavailable)
+	is.wantFetches(t, 1)
+}
+
+func TestLoad(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.publish(t, a)
+	r, c := is.remote(t, nil)
+	for range 3 {
+		wantError(t, r.Load(t.Context()), nil)
+	}
+	is.wantFetches(t, 1)
+	c.move(10 * time.Minute)
+	wantError(t, r.Load(t.Context()), nil)
+	is.wantFetches(t, 2)
+	is.fail(http.StatusNotFound)
+	c.move(10 * time.Minute)
+	err := r.Load(t.Context())
+	wantError(t, err, token.ErrKeysUnavailable)
+	if !strings.Contains(err.Error(), "status 404") {
+		t.Errorf("got %v, want the reason", err)
+	}
+	wantError(t, verify(r, sign(t, a)), nil) // older keys go on
+	is.wantFetches(t, 3)
+}
+
+func TestClockStepsBackNeitherFreezeTheRenewalNorCauseAStorm(t *testing.T) {
+	a, b := newKey(t, "a", token.ES256), newKey(t, "b", token.ES256)
+	for _, step := range []time.Duration{-time.Second, -90 * time.Second, -365 * 24 * time.Hour} {
+		t.Run(fmt.Sprint(step), func(t *testing.T) {
+			is := newIssuer(t)
+			is.publish(t, a)
+			r, c := is.remote(t, nil)
+			wantError(t, verify(r, sign(t, a)), nil)
+			c.move(step)
+			for range 100 {
+				wantError(t, verify(r, sign(t, a)), nil)
+				jwks.Settle(r)
+			}
+			is.wantFetches(t, 2) // once, to have a time that means something
+			is.publish(t, b)
+			c.move(10 * time.Minute)
+			wantError(t, verify(r, sign(t, a)), nil)
+			jwks.Settle(r)
+			wantError(t, verify(r, sign(t, a)), token.ErrSignature)
+			is.wantFetches(t, 3)
+
+			// The same while the issuer is down.
+			is.fail(http.StatusBadGateway)
+			c.move(time.Minute)
+			wantError(t, verify(r, unknown(t)), token.ErrKeysUnavailable)
+			c.move(step)
+			for range 100 {
+				wantError(t, verify(r, sign(t, b)), nil)
+				jwks.Settle(r)
+				wantError(t, verify(r, unknown(t)), token.ErrKeysUnavailable)
+			}
+			if n := is.fetches.Load(); n != 5 {
+				t.Errorf("%d fetches, want 5", n)
+			}
+			is.publish(t, a, b)
+			c.move(2 * time.Second)
+			wantError(t, verify(r, sign(t, a)), nil)
+		})
+	}
+	t.Run("with a failure at the first use", func(t *testing.T) {
+		is := newIssuer(t)
+		is.fail(http.StatusBadGateway)
+		r, c := is.remote(t, nil)
+		wantError(t, verify(r, sign(t, a)), token.ErrKeysUnavailable)
+		is.publish(t, a)
+		c.move(-time.Hour)
+		wantError(t, verify(r, sign(t, a)), nil)
+		is.wantFetches(t, 2)
+	})
+}
+
+func TestTheLogHearsOfAnOutageOnce(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.publish(t, a)
+	var log logbook
+	r, c := is.remote(t, func(cfg *jwks.Config) {
+		cfg.Logger = log.logger()
+		cfg.URL += "?apikey=hunter2"
+	})
+	wantError(t, verify(r, sign(t, a)), nil)
+	for range 2 {
+		is.fail(http.StatusInternalServerError)
+		c.move(time.Hour)
+		for range 20 {
+			c.move(time.Minute)
+			_ = verify(r, sign(t, a))
+			if err := verify(r, unknown(t)); strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%v shows the query", err)
+			}
+			jwks.Settle(r)
+		}
+		is.publish(t, a)
+		c.move(time.Minute)
+		wantError(t, r.Load(t.Context()), nil)
+	}
+	for part, want := range map[string]int{
+		"level=WARN": 2, "verification keys cannot be fetched": 2, "verification keys can be fetched again": 2,
+		"verification keys have changed": 1, "level=ERROR": 0, "hunter2": 0, "url=" + is.URL + "/keys": 5,
+	} {
+		if got := log.count(part); got != want {
+			t.Errorf("%q is logged %d times, want %d:\n%s", part, got, want, &log)
+		}
+	}
+	if is.fetches.Load() < 10 {
+		t.Error("the outage was not asked about")
+	}
+}
+
+// A transport is a program's own, in memory.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(text []byte) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(text)))}, nil
+}
+
+// bubble returns a remote with the clock of a synctest bubble.
+func bubble(t *testing.T, cfg jwks.Config, f transport) *jwks.Remote {
+	t.Helper()
+	cfg.URL, cfg.Transport = "https://id.example/keys", f
+	var log logbook
+	cfg.Logger = log.logger()
+	r, err := jwks.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestWhoeverIsTooMuchIsRefusedAtOnce(t *testing.T) {
+	a := newKey(t, "a", token.ES256)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r := bubble(t, jwks.Config{}, func(*http.Request) (*http.Response, error) {
+			<-release
+			return answer(keySet(t, a))
+		})
+		raw := sign(t, a)
+		var all sync.WaitGroup
+		for range jwks.MaxWaiting {
+			all.Go(func() { wantError(t, verify(r, raw), nil) })
+		}
+		synctest.Wait()
+		if got := jwks.Waiting(r); got != jwks.MaxWaiting {
+			t.Fatalf("%d wait", got)
+		}
+		start := time.Now()
+		for range 1000 {
+			wantError(t, verify(r, raw), token.ErrKeysUnavailable)
+		}
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("they waited %s", waited)
+		}
+		close(release)
+		all.Wait()
+		wantError(t, verify(r, raw), nil)
+		if got := jwks.Waiting(r); got != 0 {
+			t.Errorf("%d still wait", got)
+		}
+	})
+}
+
+func TestAPlaceIsFreeAgainWhenItsCallerLeaves(t *testing.T) {
+	a := newKey(t, "a", token.ES256)
+	synctest.Test(t, func(t *testing.T) {
+		r := bubble(t, jwks.Config{Timeout: time.Minute}, func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		raw := sign(t, a)
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			var all sync.WaitGroup
+			for range jwks.MaxWaiting {
+				all.Go(func() {
+					_, _, err := r.VerifyContext(ctx, raw)
+					wantError(t, err, context.DeadlineExceeded)
+				})
+			}
+			all.Wait()
+			cancel()
+		}
+		if got := jwks.Waiting(r); got != 0 {
+			t.Errorf("%d still wait", got)
+		}
+		jwks.Settle(r)
+	})
+}
+
+func TestAFetchEndsAfterItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := bubble(t, jwks.Config{}, func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		start := time.Now()
+		_, _, err := r.Verify(sign(t, newKey(t, "a", token.ES256)))
+		wantError(t, err, token.ErrKeysUnavailable)
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v looks like the end of the request", err)
+		}
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+func TestFailedFetchesBackOff(t *testing.T) {
+	a := newKey(t, "a", token.ES256)
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var asked []string
+		down := true
+		r := bubble(t, jwks.Config{}, func(*http.Request) (*http.Response, error) {
+			asked = append(asked, time.Since(start).String())
+			if down {
+				return nil, errors.New("connection refused")
+			}
+			return answer(keySet(t, a))
+		})
+		raw := sign(t, a)
+		for time.Since(start) < 2*time.Minute {
+			wantError(t, verify(r, raw), token.ErrKeysUnavailable)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got, want := fmt.Sprint(asked), "[0s 1s 3s 7s 15s 31s 1m1s 1m31s]"; got != want {
+			t.Errorf("asked at %s, want %s", got, want)
+		}
+		down = false
+		time.Sleep(time.Minute)
+		wantError(t, verify(r, raw), nil)
+
+		// After a success it begins with a second again.
+		down, asked = true, nil
+		time.Sleep(time.Hour)
+		start = time.Now()
+		for time.Since(start) < 10*time.Second {
+			wantError(t, verify(r, raw), nil)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got, want := fmt.Sprint(asked), "[0s 1s 3s 7s]"; got != want {
+			t.Errorf("asked at %s, want %s", got, want)
+		}
+	})
+}
+
+// The machine's clock is set back while the monotonic one goes on: nothing changes. Here both go on, which is the rule.
+func TestKeysAreRenewedOnTime(t *testing.T) {
+	a := newKey(t, "a", token.ES256)
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var asked []string
+		r := bubble(t, jwks.Config{}, func(*http.Request) (*http.Response, error) {
+			asked = append(asked, time.Since(start).String())
+			return answer(keySet(t, a))
+		})
+		for time.Since(start) < 35*time.Minute {
+			wantError(t, verify(r, sign(t, a)), nil)
+			time.Sleep(10 * time.Second)
+		}
+		synctest.Wait()
+		if got, want := fmt.Sprint(asked), "[0s 10m0s 20m0s 30m0s]"; got != want {
+			t.Errorf("asked at %s, want %s", got, want)
+		}
+	})
+}
+
+func TestAPanicOfATransportIsAnOutage(t *testing.T) {
+	for name, f := range map[string]transport{
+		"it panics":             func(*http.Request) (*http.Response, error) { panic("hunter2") },
+		"it returns nothing":    func(*http.Request) (*http.Response, error) { return nil, nil },
+		"its answer has no end": func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 200}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := bubble(t, jwks.Config{}, f)
+			wantError(t, verify(r, unknown(t)), token.ErrKeysUnavailable)
+			jwks.Settle(r)
+		})
+	}
+}
+
+func TestDecodersWaitForKeys(t *testing.T) {
+	is := newIssuer(t)
+	a := newKey(t, "a", token.ES256)
+	is.publish(t, a)
+	r, c := is.remote(t, nil)
+	ring, err := token.NewRing(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoder, err := token.NewEncoder(token.EncoderConfig{Keys: ring, Type: "at+jwt", Issuer: "https://id.example", Audience: "api", Now: c.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := encoder.Encode(token.Claims{"sub": "ada"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder, err := token.NewDecoder(token.DecoderConfig{Keys: r, Type: "at+jwt", Issuer: "https://id.example", Audience: "api", Now: c.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is.fail(http.StatusInternalServerError)
+	_, err = decoder.DecodeContext(t.Context(), raw)
+	wantError(t, err, token.ErrKeysUnavailable)
+	is.publish(t, a)
+	c.move(time.Second)
+	claims, err := decoder.DecodeContext(t.Context(), raw)
+	if err != nil || claims.String("sub") != "ada" {
+		t.Errorf("got %v, %v", claims, err)
+	}
+	if claims, err := decoder.Decode(raw); err != nil || claims.String("sub") != "ada" {
+		t.Errorf("got %v, %v", claims, err)
+	}
+}
+
+// A token that is verified costs what its ring costs.
+func TestVerifyingAllocatesNothingOfItsOwn(t *testing.T) {
+	a := newKey(t, "a", token.EdDSA)
+	r, _ := newIssuerOf(t, a).remote(t, nil)
+	wantError(t, r.Load(t.Context()), nil)
+	raw := sign(t, a)
+	ring, err := token.NewRing(nil, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := testing.AllocsPerRun(100, func() { _, _, _ = ring.Verify(raw) })
+	ctx := t.Context()
+	ours := testing.AllocsPerRun(100, func() { _, _, _ = r.VerifyContext(ctx, raw); r.Epoch() })
+	if ours > bare {
+		t.Errorf("%v allocations, want the ring's %v", ours, bare)
+	}
+}
+
+func newIssuerOf(tb testing.TB, keys ...*token.Key) *issuer {
+	tb.Helper()
+	is := newIssuer(tb)
+	is.publish(tb, keys...)
+	return is
+}
+
+func BenchmarkVerify(b *testing.B) {
+	for _, alg := range []token.Algorithm{token.ES256, token.EdDSA, token.RS256} {
+		key := newKey(b, "bench"+string(alg), alg)
+		r, _ := newIssuerOf(b, key).remote(b, func(cfg *jwks.Config) { cfg.Now = nil })
+		if err := r.Load(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		ring, err := token.NewRing(nil, key)
+		if err != nil {
+			b.Fatal(err)
+		}
+		raw, ctx := sign(b, key), b.Context()
+		b.Run(string(alg)+"/ring", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _, _ = ring.Verify(raw)
+			}
+		})
+		b.Run(string(alg)+"/remote", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _, _ = r.VerifyContext(ctx, raw)
+			}
+		})
+	}
+	b.Run("epoch", func(b *testing.B) {
+		r, _ := newIssuerOf(b, newKey(b, "benchES256", token.ES256)).remote(b, func(cfg *jwks.Config) { cfg.Now = nil })
+		if err := r.Load(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			r.Epoch()
+		}
+	})
+}
