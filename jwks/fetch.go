@@ -73,6 +73,10 @@ func (r *Remote) get(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Hanging up may draw the rest out of a server that held it back; it is late all the same.
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if len(text) > maxAnswer {
 		return nil, errors.New("the issuer's answer is larger than 256 KiB")
 	}
