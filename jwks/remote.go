@@ -127,8 +127,16 @@ func (r *Remote) VerifyContext(ctx context.Context, compact string) (token.Heade
 }
 
 // Epoch returns a number that changes whenever the keys have: when one was added, withdrawn or replaced, and when all of
-// them have become too old to verify with. See [token.EpochKeySet].
-func (r *Remote) Epoch() uint64 { return r.live(r.cfg.Now()).epoch }
+// them have become too old to verify with. See [token.EpochKeySet]. Like a token, it has keys renewed that are no longer
+// fresh: where all tokens are remembered, nothing else asks for keys.
+func (r *Remote) Epoch() uint64 {
+	now := r.cfg.Now()
+	set := r.live(now)
+	if set.ring != nil {
+		r.renew(set, now)
+	}
+	return set.epoch
+}
 
 // Ready reports whether there are keys to verify with now. It fetches nothing: without tokens, keys grow old.
 func (r *Remote) Ready() bool { return r.live(r.cfg.Now()).ring != nil }
