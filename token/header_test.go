@@ -13,7 +13,7 @@ import (
 	"github.com/tokenjar/tokenjar/token"
 )
 
-// The quick ways agree with the strict ones, and what is refused costs little.
+// Group J again: what a header may say. The quick ways agree with the strict ones, and what is refused costs little.
 
 // FuzzHeader: whatever the plain way of reading a header says, the strict way says too; and Verify reads what the strict way
 // reads of the decoded text, no more and no less.
@@ -107,6 +107,98 @@ func TestPlainClaimsAreWrittenAsEncodingJSONDoes(t *testing.T) {
 	}
 	if _, ok := token.PlainClaims(nil); ok {
 		t.Error("no map at all is null to encoding/json")
+	}
+}
+
+func TestJ17StrictHeader(t *testing.T) {
+	key := newKey(t, "k", token.HS256)
+	ring := newRing(t, key, newKey(t, "other", token.HS256))
+	for name, header := range map[string]string{
+		"J-17 duplicate header member, good one first": `{"alg":"HS256","alg":"none","kid":"k","typ":"at+jwt"}`,
+		"J-17 duplicate header member, good one last":  `{"alg":"none","alg":"HS256","kid":"k","typ":"at+jwt"}`,
+		"J-17 duplicate header member, equal":          `{"alg":"HS256","kid":"k","kid":"k","typ":"at+jwt"}`,
+		"J-17 duplicate header member, escaped":        `{"alg":"HS256","kid":"k","k\u0069d":"x","typ":"at+jwt"}`,
+		"J-17 duplicate in a nested header object":     `{"alg":"HS256","kid":"k","typ":"at+jwt","x":{"a":1,"a":2}}`,
+		"J-18 long s and Kelvin sign: no alg":          `{"aLg":"HS256","Kid":"k","typ":"at+jwt"}`,
+		"J-18 full-width letters: no alg":              `{"ａｌｇ":"HS256","kid":"k","typ":"at+jwt"}`,
+		"J-18 upper case: no alg":                      `{"ALG":"HS256","kid":"k","typ":"at+jwt"}`,
+		"J-19 invalid UTF-8":                           "{\"alg\":\"HS256\",\"kid\":\"k\",\"typ\":\"at+jwt\",\"x\":\"\xff\"}",
+		"J-19 invalid UTF-8 in kid":                    "{\"alg\":\"HS256\",\"kid\":\"k\xff\",\"typ\":\"at+jwt\"}",
+		"J-19 lone surrogate":                          `{"alg":"HS256","kid":"k","typ":"at+jwt","x":"\ud800"}`,
+		"J-19 byte order mark":                         "\ufeff" + `{"alg":"HS256","kid":"k","typ":"at+jwt"}`,
+		"J-19 NUL":                                     `{"alg":"HS256","kid":"k\u0000","typ":"at+jwt"}`,
+		"J-21 deep nesting":                            `{"alg":"HS256","kid":"k","typ":"at+jwt","x":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `}`,
+		"header over 2 KiB":                            `{"alg":"HS256","kid":"k","typ":"at+jwt","x":"` + strings.Repeat("x", 2048) + `"}`,
+		"trailing text":                                `{"alg":"HS256","kid":"k","typ":"at+jwt"}x`,
+		"no object":                                    `["HS256"]`,
+		"kid that is no text":                          `{"alg":"HS256","kid":1,"typ":"at+jwt"}`,
+		"typ that is no text":                          `{"alg":"HS256","kid":"k","typ":["at+jwt"]}`,
+		"typ null":                                     `{"alg":"HS256","kid":"k","typ":null}`,
+		"crit naming nothing":                          `{"alg":"HS256","kid":"k","typ":"at+jwt","crit":[]}`,
+		"crit naming an extension":                     `{"alg":"HS256","kid":"k","typ":"at+jwt","crit":["exp"],"exp":1}`,
+		"crit naming b64":                              `{"alg":"HS256","kid":"k","typ":"at+jwt","crit":["b64"],"b64":false}`,
+		"b64 without crit":                             `{"alg":"HS256","kid":"k","typ":"at+jwt","b64":false}`,
+		"b64 true":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","b64":true}`,
+		"J-14 zip":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","zip":"DEF"}`,
+		"J-14 enc":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","enc":"A256GCM"}`,
+		"J-23 cty JWT":                                 `{"alg":"HS256","kid":"k","typ":"at+jwt","cty":"JWT"}`,
+		"J-23 cty jwt":                                 `{"alg":"HS256","kid":"k","typ":"at+jwt","cty":"jwt"}`,
+		"J-23 cty application/jwt":                     `{"alg":"HS256","kid":"k","typ":"at+jwt","cty":"application/jwt"}`,
+		"K-02 jku":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","jku":"http://127.0.0.1:9/jwks"}`,
+		"K-02 x5u":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","x5u":"http://127.0.0.1:9/cert"}`,
+		"K-02 x5c":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","x5c":["AAAA"]}`,
+		"K-02 jwk":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","jwk":{"kty":"oct","k":"AAAA"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantRefused(t, ring, signHeader(t, key, header), token.ErrMalformed)
+		})
+	}
+	for name, header := range map[string]string{
+		"unknown members are ignored":        `{"x":{"y":[1]},"alg":"HS256","kid":"k","typ":"at+jwt","x5t":"AAAA"}`,
+		"members that only look like alg":    `{"ALG":"none","Alg":"none","ａｌｇ":"none","alg":"HS256","kid":"k","typ":"at+jwt"}`,
+		"blanks between members":             "{ \"alg\" : \"HS256\",\r\n\t\"kid\":\"k\",\"typ\":\"at+jwt\"}",
+		"J-10 C-10 role and sub in a header": `{"alg":"HS256","kid":"k","typ":"at+jwt","role":"admin","sub":"root"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			claims, err := newDecoder(t, ring, nil).Decode(signHeader(t, key, header))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if claims.String("sub") != "user-1" || claims["role"] != nil {
+				t.Errorf("the header reached the claims: %v", claims)
+			}
+		})
+	}
+}
+
+func TestJ22TypeIsExact(t *testing.T) {
+	key := newKey(t, "k", token.HS256)
+	ring := newRing(t, key)
+	for _, typ := range []string{``, `"typ":"",`, `"typ":"JWT",`, `"typ":"AT+JWT",`, `"typ":"at+JWT",`, `"typ":"application/at+jwt",`,
+		`"typ":"rt+jwt",`, `"typ":"refresh+jwt",`, `"typ":"dpop+jwt",`, `"typ":" at+jwt",`, `"typ":"at+jwt ",`, `"typ":"at+jwt;v=1",`} {
+		raw := signHeader(t, key, `{`+typ+`"alg":"HS256","kid":"k"}`)
+		t.Run("J-22 "+typ, func(t *testing.T) {
+			claims, err := newDecoder(t, ring, nil).Decode(raw)
+			wantError(t, err, token.ErrType)
+			if claims != nil {
+				t.Errorf("got claims %v", claims)
+			}
+			any := newDecoder(t, ring, func(c *token.DecoderConfig) { c.Type = token.AnyType })
+			if _, err := any.Decode(raw); err != nil {
+				t.Errorf("AnyType: %v", err)
+			}
+		})
+	}
+}
+
+func TestJ23NestedToken(t *testing.T) {
+	ring := newRing(t, newKey(t, "k", token.HS256))
+	inner := mustSign(t, ring, testType, marshal(t, goodClaims(nil)))
+	for name, payload := range map[string]string{"bare": inner, "as a JSON string": `"` + inner + `"`} {
+		t.Run("J-23 valid inner token, "+name, func(t *testing.T) {
+			_, err := newDecoder(t, ring, nil).Decode(mustSign(t, ring, testType, []byte(payload)))
+			wantError(t, err, token.ErrMalformed)
+		})
 	}
 }
 
