@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Claims is a JWT claims set (RFC 7519 section 4). After [Decoder.Decode] every number is a [json.Number], so no
@@ -35,8 +36,10 @@ func (c Claims) Int(name string) (int64, bool) {
 // Time returns a NumericDate claim (RFC 7519 section 2) in UTC. It takes what the decoder takes for exp, nbf and iat:
 // seconds since 1970, whole or with a decimal fraction, up to the year 9999. Negative numbers and the exponent form
 // are refused; digits beyond the nanosecond are cut.
-func (c Claims) Time(name string) (time.Time, bool) {
-	switch n := c[name].(type) {
+func (c Claims) Time(name string) (time.Time, bool) { return dateOf(c[name]) }
+
+func dateOf(claim any) (time.Time, bool) {
+	switch n := claim.(type) {
 	case json.Number:
 		return numericDate(string(n))
 	case int64:
@@ -74,25 +77,35 @@ const lastDate = 253402300799 // 9999-12-31T23:59:59Z, the last second RFC 3339 
 // numericDate reads the text of a JSON number. Going through float64 would round, and let 1e400 or a large integer
 // overflow into a date that never comes.
 func numericDate(text string) (time.Time, bool) {
-	whole, fraction, _ := strings.Cut(text, ".")
-	if strings.ContainsAny(text, "eE-+") || len(whole) > len("253402300799") {
+	whole, rest, ok := digits(text, len("253402300799"))
+	if !ok || whole > lastDate {
 		return time.Time{}, false
 	}
-	seconds, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil || seconds > lastDate {
+	if rest == "" {
+		return time.Unix(whole, 0).UTC(), true
+	}
+	if rest[0] != '.' {
 		return time.Time{}, false
 	}
-	if len(fraction) > 9 {
-		fraction = fraction[:9]
+	fraction := rest[1:]
+	if _, rest, ok := digits(fraction, len(fraction)); !ok || rest != "" {
+		return time.Time{}, false
 	}
-	var nanoseconds int64
-	for i := range 9 {
+	nanoseconds, _, _ := digits(fraction[:min(len(fraction), 9)], 9)
+	for range 9 - min(len(fraction), 9) {
 		nanoseconds *= 10
-		if i < len(fraction) {
-			nanoseconds += int64(fraction[i] - '0')
-		}
 	}
-	return time.Unix(seconds, nanoseconds).UTC(), true
+	return time.Unix(whole, nanoseconds).UTC(), true
+}
+
+// digits reads the decimal digits in front of rest, of which there must be one and may be up to limit. Of more than 18 the
+// number means nothing.
+func digits(text string, limit int) (n int64, rest string, ok bool) {
+	i := 0
+	for ; i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
+		n = n*10 + int64(text[i]-'0')
+	}
+	return n, text[i:], 0 < i && i <= limit
 }
 
 const (
@@ -103,5 +116,16 @@ const (
 // isName reports whether s can stand for somebody or something: not empty, not endless, no control characters that
 // would break a log line or a header further on.
 func isName(s string) bool {
-	return s != "" && len(s) <= maxTextClaim && strings.IndexFunc(s, unicode.IsControl) < 0
+	if s == "" || len(s) > maxTextClaim {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c == 0x7f:
+			return false
+		case c >= utf8.RuneSelf:
+			return strings.IndexFunc(s[i:], unicode.IsControl) < 0
+		}
+	}
+	return true
 }

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -9,8 +8,6 @@ import (
 	"maps"
 	"strconv"
 	"time"
-
-	"github.com/tokenjar/tokenjar/internal/strictjson"
 )
 
 // maxClaimsDepth bounds nesting inside a claims set, on both sides.
@@ -106,7 +103,7 @@ func (e *Encoder) Complete(claims Claims, lifetime time.Duration) (Claims, error
 	if err := full.fill("aud", "Audience", e.config.Audience); err != nil {
 		return nil, err
 	}
-	if err := full.checkNames(false, false); err != nil {
+	if _, _, err := full.checkNames(false, false); err != nil {
 		return nil, err
 	}
 	return full, nil
@@ -142,39 +139,4 @@ func (e *Encoder) Sign(complete Claims) (string, error) {
 		return "", err
 	}
 	return e.config.Keys.Sign(e.config.Type, payload)
-}
-
-// marshalClaims writes members in alphabetical order and without the escapes that are only for HTML.
-func marshalClaims(claims Claims) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(claims); err != nil {
-		return nil, fmt.Errorf("token: claims: %w", err)
-	}
-	payload := bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
-	if hasReplacement(payload) {
-		return nil, errors.New("token: claims: text is not valid UTF-8")
-	}
-	if err := strictjson.Check(payload, maxClaimsDepth); err != nil {
-		return nil, fmt.Errorf("token: claims: %w", err)
-	}
-	return payload, nil
-}
-
-// hasReplacement finds the escape \ufffd, which encoding/json writes for a byte that is not UTF-8 and for nothing
-// else: a true U+FFFD stays as it is.
-func hasReplacement(payload []byte) bool {
-	escape := []byte(`\ufffd`)
-	for {
-		at := bytes.Index(payload, escape)
-		if at < 0 {
-			return false
-		}
-		backslashes := at - len(bytes.TrimRight(payload[:at], `\`)) // in pairs they are text, and ours is one of them
-		if backslashes%2 == 0 {
-			return true
-		}
-		payload = payload[at+len(escape):]
-	}
 }

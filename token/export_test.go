@@ -86,3 +86,24 @@ func SignPrimitive(k *Key, input []byte) ([]byte, error) { return k.material.sig
 
 // CacheEntries returns how many tokens a cache holds.
 func CacheEntries(c *Cache) int { return c.known.Len() }
+
+// PlainHeader reads a header the plain way.
+func PlainHeader(text string) (h Header, hasKeyID, ok bool) {
+	sent, ok := plainHeader(text)
+	return sent.Header, sent.hasKeyID, ok
+}
+
+// StrictHeader reads a header the strict way.
+func StrictHeader(text string) (h Header, hasKeyID, ok bool) {
+	sent, ok := strictHeader([]byte(text))
+	return sent.Header, sent.hasKeyID, ok
+}
+
+// ReadHeader reads an encoded header as Verify does.
+func ReadHeader(encoded string) (h Header, hasKeyID, ok bool) {
+	sent, ok := readHeader(encoded)
+	return sent.Header, sent.hasKeyID, ok
+}
+
+// PlainClaims writes claims the plain way.
+func PlainClaims(claims Claims) ([]byte, bool) { return plainClaims(claims) }

@@ -48,13 +48,14 @@ func (d *Decoder) Check(claims Claims) error {
 
 func (d *Decoder) judge(claims Claims) error {
 	c := &d.config
-	if err := claims.checkNames(c.InsecureAnyIssuer, c.InsecureAnyAudience); err != nil {
+	issuer, audience, err := claims.checkNames(c.InsecureAnyIssuer, c.InsecureAnyAudience)
+	if err != nil {
 		return err
 	}
-	if !c.InsecureAnyIssuer && claims.String("iss") != c.Issuer {
+	if !c.InsecureAnyIssuer && issuer != c.Issuer {
 		return &ClaimError{Claim: "iss", Reason: "another issuer"}
 	}
-	if !c.InsecureAnyAudience && !claims.isFor(c.Audience) {
+	if !c.InsecureAnyAudience && !isFor(audience, c.Audience) {
 		return &ClaimError{Claim: "aud", Reason: "another audience"}
 	}
 	for i := range d.rules {
@@ -69,22 +70,27 @@ func (d *Decoder) judge(claims Claims) error {
 // namedClaims are texts that stand for somebody or something, where they are there.
 var namedClaims = [...]string{"sub", "jti"}
 
-// checkNames judges iss and aud, which must be there unless they may be open, and sub and jti, which may.
-func (c Claims) checkNames(openIssuer, openAudience bool) error {
-	if _, present := c["iss"]; (present || !openIssuer) && !isName(c.String("iss")) {
-		return &ClaimError{Claim: "iss", Reason: "missing or not a short text"}
+// checkNames judges iss and aud, which must be there unless they may be open, and sub and jti, which may, and returns the
+// first two.
+func (c Claims) checkNames(openIssuer, openAudience bool) (issuer string, audience any, err error) {
+	value, present := c["iss"]
+	issuer, _ = value.(string)
+	if (present || !openIssuer) && !isName(issuer) {
+		return "", nil, &ClaimError{Claim: "iss", Reason: "missing or not a short text"}
 	}
-	if aud, present := c["aud"]; present || !openAudience {
-		if reason := checkAudience(aud); reason != "" {
-			return &ClaimError{Claim: "aud", Reason: reason}
+	if audience, present = c["aud"]; present || !openAudience {
+		if reason := checkAudience(audience); reason != "" {
+			return "", nil, &ClaimError{Claim: "aud", Reason: reason}
 		}
 	}
 	for _, name := range namedClaims {
-		if _, present := c[name]; present && !isName(c.String(name)) {
-			return &ClaimError{Claim: name, Reason: "empty, too long, not text or with control characters"}
+		if value, present := c[name]; present {
+			if text, _ := value.(string); !isName(text) {
+				return "", nil, &ClaimError{Claim: name, Reason: "empty, too long, not text or with control characters"}
+			}
 		}
 	}
-	return nil
+	return issuer, audience, nil
 }
 
 // checkAudience returns what is wrong with the shape of an aud, "" if nothing is.
@@ -124,8 +130,8 @@ func checkAudience(aud any) string {
 }
 
 // isFor reports whether audience is aud or in it. Claims here have been read from JSON.
-func (c Claims) isFor(audience string) bool {
-	switch aud := c["aud"].(type) {
+func isFor(aud any, audience string) bool {
+	switch aud := aud.(type) {
 	case string:
 		return aud == audience
 	case []any:
@@ -143,16 +149,17 @@ var startClaims = [...]string{"nbf", "iat"}
 
 // judgeTimes must agree with [Cache.valid].
 func (d *Decoder) judgeTimes(claims Claims, now time.Time) error {
-	_, present := claims["exp"]
-	expires, isDate := claims.Time("exp")
+	exp, present := claims["exp"]
+	expires, isDate := dateOf(exp)
 	if !isDate && (present || !d.config.InsecureOptionalExpiry) {
 		return &ClaimError{Claim: "exp", Reason: "missing or not a date"}
 	}
 	for _, name := range startClaims {
-		if _, present := claims[name]; !present {
+		value, present := claims[name]
+		if !present {
 			continue
 		}
-		starts, ok := claims.Time(name)
+		starts, ok := dateOf(value)
 		if !ok {
 			return &ClaimError{Claim: name, Reason: "not a date"}
 		}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/tokenjar/tokenjar/internal/strictjson"
 )
 
 // The compact serialisation of RFC 7515 section 7.1, and nothing else of JOSE: no JSON serialisation, no encryption,
@@ -29,20 +27,6 @@ type Header struct {
 	KeyID     string // kid of the key that verified, also when the token names none
 	Type      string // typ, "" when absent
 }
-
-// refusedMembers are header members that would change what the signature covers or which key checks it, and those
-// of encrypted tokens. "crit" demands extensions and we have none (RFC 7515 section 4.1.11), "b64" changes the
-// signing input (RFC 7797), the keys and addresses are an attacker's (RFC 8725 section 3.10), and "cty" announces a
-// token within the token (RFC 7519 section 5.2).
-var refusedMembers = map[string]bool{
-	"crit": true, "b64": true, "cty": true, "zip": true, "enc": true,
-	"jku": true, "jwk": true, "x5u": true, "x5c": true,
-}
-
-var (
-	errRefusedMember = errors.New("refused header member")
-	errNotText       = errors.New("header member is not a string")
-)
 
 // compact is a token taken apart, nothing believed yet.
 type compact struct {
@@ -66,44 +50,9 @@ func parse(raw string) (compact, bool) {
 	if strings.IndexByte(c.payload, '.') >= 0 {
 		return compact{}, false
 	}
-	header, ok := decodeBase64(raw[:first])
-	if !ok {
-		return compact{}, false
-	}
-	var hasAlgorithm bool
-	err := strictjson.Members(header, maxHeaderDepth, func(name, value string) error {
-		var err error
-		switch name {
-		case "alg":
-			var alg string
-			alg, err = text(value)
-			c.header.Algorithm, hasAlgorithm = Algorithm(alg), true
-		case "kid":
-			c.header.KeyID, err = text(value)
-			c.hasKeyID = true
-		case "typ":
-			c.header.Type, err = text(value)
-		default:
-			if refusedMembers[name] {
-				err = errRefusedMember
-			}
-		}
-		return err
-	})
-	return c, err == nil && hasAlgorithm
-}
-
-// text returns the content of a JSON string that strictjson has checked.
-func text(value string) (string, error) {
-	if value[0] != '"' {
-		return "", errNotText
-	}
-	if strings.IndexByte(value, '\\') < 0 {
-		return value[1 : len(value)-1], nil
-	}
-	var s string
-	err := json.Unmarshal([]byte(value), &s)
-	return s, err
+	header, ok := readHeader(raw[:first])
+	c.header, c.hasKeyID = header.Header, header.hasKeyID
+	return c, ok
 }
 
 var strictBase64 = base64.RawURLEncoding.Strict()
@@ -111,10 +60,19 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // decodeBase64 accepts the one spelling of RFC 7515 section 2: URL alphabet, no padding, unused bits zero.
 // encoding/base64 skips CR and LF even when strict.
 func decodeBase64(s string) ([]byte, bool) {
+	b, ok := appendBase64(make([]byte, 0, strictBase64.DecodedLen(len(s))), s)
+	if !ok {
+		return nil, false
+	}
+	return b, true
+}
+
+// appendBase64 is decodeBase64 into memory that the caller has.
+func appendBase64(b []byte, s string) ([]byte, bool) {
 	if strings.IndexByte(s, '\r') >= 0 || strings.IndexByte(s, '\n') >= 0 {
 		return nil, false
 	}
-	b, err := strictBase64.DecodeString(s)
+	b, err := strictBase64.AppendDecode(b, []byte(s))
 	return b, err == nil
 }
 
@@ -134,7 +92,9 @@ func verify(raw string, keys map[string]*Key, only *Key) (Header, []byte, error)
 	if len(c.signature) != base64.RawURLEncoding.EncodedLen(key.material.signatureSize(key.alg)) {
 		return Header{}, nil, ErrSignature
 	}
-	signature, ok := decodeBase64(c.signature)
+	// What is signed and the signature, one behind the other.
+	n := len(c.input)
+	signed, ok := appendBase64(append(make([]byte, 0, n+len(c.signature)), c.input...), c.signature)
 	if !ok {
 		return Header{}, nil, ErrMalformed
 	}
@@ -142,7 +102,7 @@ func verify(raw string, keys map[string]*Key, only *Key) (Header, []byte, error)
 	if !ok {
 		return Header{}, nil, ErrMalformed
 	}
-	if !key.material.verify(key.alg, []byte(c.input), signature) {
+	if !key.material.verify(key.alg, signed[:n:n], signed[n:]) {
 		return Header{}, nil, ErrSignature
 	}
 	c.header.KeyID = key.id

@@ -10,8 +10,8 @@ import (
 	"slices"
 )
 
-// KeySet is what a [Decoder] verifies with. [*Ring] is one; a program whose keys rotate can put its own in front and
-// swap rings atomically. Verify must answer as [Ring.Verify] does.
+// KeySet is what a [Decoder] verifies with: a [*Ring], a [*LiveRing] where keys rotate, or a program's own. Verify must answer
+// as [Ring.Verify] does.
 type KeySet interface {
 	Verify(compact string) (Header, []byte, error)
 }
@@ -24,8 +24,8 @@ type ContextKeySet interface {
 }
 
 // An EpochKeySet is a [KeySet] that says when its keys have changed, so that what was verified with them may be
-// remembered. Epoch returns a number that is never used again once a key has gone: it is read before a token is verified,
-// and a token is remembered only for as long as Epoch returns that number. It is safe for concurrent use and costs
+// remembered. Epoch returns a number that only grows, and has grown once a key has gone: it is read before a token is
+// verified, and a token is remembered only for as long as Epoch returns that number. It is safe for concurrent use and costs
 // nothing: it is asked for every token.
 type EpochKeySet interface {
 	KeySet
@@ -34,8 +34,8 @@ type EpochKeySet interface {
 
 var _ EpochKeySet = (*Ring)(nil)
 
-// A Ring is a set of keys, at most one of which signs. It cannot be changed; rotation makes a new one. Its methods
-// are safe for concurrent use.
+// A Ring is a set of keys, at most one of which signs. It cannot be changed; rotation makes a new one, and [LiveRing] puts it
+// in the old one's place. Its methods are safe for concurrent use.
 type Ring struct {
 	signing *Key
 	keys    map[string]*Key // by kid

@@ -303,32 +303,3 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wait.Wait()
 }
-
-func TestK17IdentifiersAreUnique(t *testing.T) {
-	// K-17 jti: no duplicate, full alphabet, no bias worth seeing in 5,000.
-	encoder := newEncoder(t, newRing(t, newKey(t, "k", token.HS256)))
-	seen := make(map[string]bool)
-	counts := make(map[rune]int)
-	for range 5_000 {
-		claims, err := encoder.Complete(token.Claims{}, time.Minute)
-		if err != nil {
-			t.Fatal(err)
-		}
-		jti := claims.String("jti")
-		if seen[jti] {
-			t.Fatalf("jti %q twice", jti)
-		}
-		seen[jti] = true
-		for _, r := range jti {
-			counts[r]++
-		}
-	}
-	if len(counts) != 32 {
-		t.Errorf("jti uses %d characters, want 32", len(counts))
-	}
-	for r, n := range counts { // expected 4062, standard deviation 63
-		if n < 3600 || n > 4530 {
-			t.Errorf("%q occurs %d times", r, n)
-		}
-	}
-}

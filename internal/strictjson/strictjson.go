@@ -66,10 +66,22 @@ type parser struct {
 	build    bool
 	member   func(name, value string) error // called for members of the outermost object
 	names    []string                       // names of the objects that are open, innermost last
+	values   []any                          // with build: values of their members, and of the arrays that are open
 }
 
 func newParser(data []byte, maxDepth int) parser {
 	return parser{text: string(data), maxDepth: min(maxDepth, depthLimit), names: make([]string, 0, 8)}
+}
+
+// newBuilder is newParser with build set. The usual claims set fits into the lists as they are made here, together.
+func newBuilder(data []byte, maxDepth int) parser {
+	room := new(struct {
+		names  [12]string
+		values [12]any
+	})
+	return parser{
+		text: string(data), maxDepth: min(maxDepth, depthLimit), names: room.names[:0], values: room.values[:0], build: true,
+	}
 }
 
 func (p *parser) fail(reason string) error { return &SyntaxError{Offset: p.at, Reason: reason} }
@@ -154,15 +166,12 @@ func (p *parser) value() (value any, err error) {
 }
 
 func (p *parser) array() (any, error) {
-	var list []any
-	if p.build {
-		list = []any{}
-	}
-	p.at++ // [
+	first := len(p.values) // where this array's elements start
+	p.at++                 // [
 	p.blanks()
 	if p.peek() == ']' {
 		p.at++
-		return list, nil
+		return p.list(first), nil
 	}
 	for {
 		value, err := p.value()
@@ -170,7 +179,7 @@ func (p *parser) array() (any, error) {
 			return nil, err
 		}
 		if p.build {
-			list = append(list, value)
+			p.values = append(p.values, value)
 		}
 		p.blanks()
 		switch p.peek() {
@@ -179,24 +188,32 @@ func (p *parser) array() (any, error) {
 			p.blanks()
 		case ']':
 			p.at++
-			return list, nil
+			return p.list(first), nil
 		default:
 			return nil, p.fail("no comma or closing bracket after an array element")
 		}
 	}
 }
 
-func (p *parser) object() (any, error) {
-	var object map[string]any
-	if p.build {
-		object = make(map[string]any)
+// list returns the elements of an array, and nothing when none is built.
+func (p *parser) list(first int) any {
+	if !p.build {
+		return nil
 	}
-	seen := nameSet{parser: p, first: len(p.names)}
+	list := make([]any, len(p.values)-first)
+	copy(list, p.values[first:])
+	p.values = p.values[:first]
+	return list
+}
+
+func (p *parser) object() (any, error) {
+	seen := nameSet{first: len(p.names)}
+	built := objectBuilder{first: len(p.values)}
 	p.at++ // {
 	p.blanks()
 	if p.peek() == '}' {
 		p.at++
-		return object, nil
+		return p.finish(&built, nil), nil
 	}
 	for {
 		if p.peek() != '"' {
@@ -207,7 +224,7 @@ func (p *parser) object() (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !seen.add(name) {
+		if !p.isNew(&seen, name) {
 			return nil, &SyntaxError{Offset: nameAt, Reason: DuplicateMember}
 		}
 		p.blanks()
@@ -222,7 +239,7 @@ func (p *parser) object() (any, error) {
 			return nil, err
 		}
 		if p.build {
-			object[name] = value
+			p.keep(&built, name, value, p.names[seen.first:])
 		}
 		if p.depth == 1 && p.member != nil {
 			if err := p.member(name, p.text[start:p.at]); err != nil {
@@ -236,6 +253,7 @@ func (p *parser) object() (any, error) {
 			p.blanks()
 		case '}':
 			p.at++
+			object := p.finish(&built, p.names[seen.first:])
 			p.names = p.names[:seen.first]
 			return object, nil
 		default:
@@ -244,30 +262,69 @@ func (p *parser) object() (any, error) {
 	}
 }
 
+// objectBuilder makes the map of one object, when the members are known and so is their number: a map that grows is made
+// twice. The first members wait in lists, a name in parser.names and its value in parser.values; the many go into the map.
+type objectBuilder struct {
+	first int // where this object's values start in parser.values
+	many  map[string]any
+}
+
+// keep takes a member of an object. names are those of the object, as far as they are listed.
+func (p *parser) keep(b *objectBuilder, name string, value any, names []string) {
+	switch {
+	case b.many != nil:
+		b.many[name] = value
+	case len(p.values)-b.first < fewNames:
+		p.values = append(p.values, value)
+	default:
+		b.many = p.fill(b, names, 4*fewNames)
+		b.many[name] = value
+	}
+}
+
+func (p *parser) fill(b *objectBuilder, names []string, size int) map[string]any {
+	object := make(map[string]any, size)
+	for i, value := range p.values[b.first:] {
+		object[names[i]] = value
+	}
+	p.values = p.values[:b.first]
+	return object
+}
+
+// finish returns the object's map, and nothing when none is built.
+func (p *parser) finish(b *objectBuilder, names []string) any {
+	switch {
+	case !p.build:
+		return nil
+	case b.many != nil:
+		return b.many
+	}
+	return p.fill(b, names, len(p.values)-b.first)
+}
+
 // nameSet holds the member names of one object: a short list is searched, a long one gets a map, so an object of
 // many members costs linear time and the usual one costs no allocation.
 type nameSet struct {
-	parser *parser
-	first  int // where this object's names start in parser.names
-	large  map[string]struct{}
+	first int // where this object's names start in parser.names
+	large map[string]struct{}
 }
 
 const fewNames = 16
 
-func (s *nameSet) add(name string) bool {
+func (p *parser) isNew(s *nameSet, name string) bool {
 	if s.large != nil {
 		before := len(s.large)
 		s.large[name] = struct{}{}
 		return len(s.large) > before
 	}
-	own := s.parser.names[s.first:]
+	own := p.names[s.first:]
 	for _, other := range own {
 		if other == name {
 			return false
 		}
 	}
 	if len(own) < fewNames {
-		s.parser.names = append(s.parser.names, name)
+		p.names = append(p.names, name)
 		return true
 	}
 	s.large = make(map[string]struct{}, 4*fewNames)

@@ -16,8 +16,7 @@ import (
 //
 // Types with an UnmarshalJSON of their own read their part themselves.
 func Unmarshal(data []byte, v any, maxDepth int) error {
-	p := newParser(data, maxDepth)
-	p.build = true
+	p := newBuilder(data, maxDepth)
 	value, err := p.document()
 	if err != nil {
 		return err
