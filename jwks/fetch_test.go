@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -326,6 +327,7 @@ func TestPlainHTTPIsForLoopback(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} {
 		r, err := jwks.New(jwks.Config{
 			URL: strings.Replace(server.URL, "127.0.0.1", host, 1), AllowPrivate: []netip.Prefix{loopback, netip.MustParsePrefix("::1/128")},
+			Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		})
 		if err != nil {
 			t.Fatal(err)
