@@ -169,7 +169,7 @@ func spelling(class, original, raw string) string {
 	return class
 }
 
-// base64 spells one part of a token another way.
+// base64 spells one part of a token another way, and signs that spelling or leaves the signature.
 func (m *mutator) base64(r *rand.Rand) (class, raw string) {
 	original := pick(r, m.valid)
 	parts, which := split(original), r.IntN(3)
@@ -210,7 +210,11 @@ func (m *mutator) base64(r *rand.Rand) (class, raw string) {
 		class = "base64: stray character"
 		parts[which] = part[:at] + pick(r, []string{"?", "%3D", "~", "\x00", ",", "é", "\ufeff", "А"}) + part[at:]
 	}
-	return spelling(class, original, join(parts)), join(parts)
+	class = spelling(class, original, join(parts))
+	if which < 2 && class != "unchanged" && r.IntN(2) == 0 {
+		return class + ", signed so", m.signInput(parts[0] + "." + parts[1])
+	}
+	return class, join(parts)
 }
 
 // structure changes the number and order of the parts, or the serialisation.
