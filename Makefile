@@ -62,6 +62,10 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 bench: ## the benchmarks, each against the bare thing in the same run
 	go test -run '^$$' -bench . -benchmem -count 3 ./...
 
+.PHONY: peers-bench
+peers-bench: ## the tables of docs/performance.md about tokens, beside golang-jwt, go-jose and jwx
+	cd test/peers && go test -run '^$$' -bench . -benchtime 1x
+
 .PHONY: figures
 figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite for the test suite's
 	go run ./test/figures $(PARTS)
