@@ -14,7 +14,7 @@ build: ## the binary, as ./tokenjar
 	go build -o tokenjar ./cmd/tokenjar
 
 .PHONY: test
-test: go-test examples browser ## all tests; what is missing on this machine is skipped with a sentence
+test: go-test examples peers browser ## all tests; what is missing on this machine is skipped with a sentence
 
 .PHONY: go-test
 go-test: ## the Go tests, with the race detector where a C compiler is found
@@ -24,6 +24,10 @@ go-test: ## the Go tests, with the race detector where a C compiler is found
 .PHONY: examples
 examples: ## build and test the examples
 	cd examples && go vet ./... && go test ./...
+
+.PHONY: peers
+peers: ## our tokens against golang-jwt, go-jose and jwx
+	cd test/peers && go test ./...
 
 .PHONY: browser
 browser: ## the browser test, where Chromium and Node are found
@@ -42,8 +46,9 @@ screenshot: ## take the README's pictures of the demo page anew
 .PHONY: check
 check: ## formatting, vet, and whether go.mod is tidy
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
-	go vet ./...
-	go mod tidy -diff
+	go vet ./... && go mod tidy -diff
+	cd examples && go vet ./... && go mod tidy -diff
+	cd test/peers && go vet ./... && go mod tidy -diff
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (default 30s) each
@@ -56,6 +61,10 @@ fuzz: ## every fuzz target for FUZZTIME (default 30s) each
 .PHONY: bench
 bench: ## the benchmarks, each against the bare thing in the same run
 	go test -run '^$$' -bench . -benchmem -count 3 ./...
+
+.PHONY: peers-bench
+peers-bench: ## the tables of docs/performance.md about tokens, beside golang-jwt, go-jose and jwx
+	cd test/peers && go test -run '^$$' -bench . -benchtime 1x
 
 .PHONY: figures
 figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite for the test suite's

@@ -75,14 +75,8 @@ func PrivateMaterial(k *Key) any {
 	}
 }
 
-// SignatureSize is the length of the key's signatures in bytes.
-func SignatureSize(k *Key) int { return k.material.signatureSize(k.alg) }
-
 // TestRSABits keeps tests with generated RSA keys fast; GenerateKey itself is tested once.
 const TestRSABits = 2048
-
-// SignPrimitive makes a signature below the token layer.
-func SignPrimitive(k *Key, input []byte) ([]byte, error) { return k.material.sign(k.alg, input) }
 
 // CacheEntries returns how many tokens a cache holds.
 func CacheEntries(c *Cache) int { return c.known.Len() }
