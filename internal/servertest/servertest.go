@@ -19,8 +19,8 @@ import (
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/server"
-	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/store/memory"
+	"github.com/tokenjar/tokenjar/tokenjartest"
 )
 
 // The users of every world, and what they sign in with.
@@ -28,35 +28,15 @@ const (
 	Ada      = "ada"
 	Eve      = "eve"
 	Disabled = "disabled"
-	Password = "correct horse battery staple"
+	Password = tokenjartest.Password
 	Secret   = "canary-Hq7Zt3Vb9Xw2Ln5Rk8Yd4Pc6Gf1Ms0Jj_uEaT-iOoS"
 )
-
-// Clock is a wall clock that tests set.
-type Clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-// Now returns the time.
-func (c *Clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-// Advance moves the clock, backwards with a negative duration.
-func (c *Clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // A World is one running server and what surrounds it.
 type World struct {
 	URL     string // public, as browsers write it
 	Origin  string
-	Clock   *Clock
+	Clock   *tokenjartest.Clock
 	Store   *FaultyStore
 	Server  *server.Server
 	Service *tokenjar.Service
@@ -83,24 +63,12 @@ type Setup struct {
 	Demo    bool
 }
 
-var hasher = sync.OnceValues(func() (string, error) {
-	h, err := password.New(password.Config{})
-	if err != nil {
-		return "", err
-	}
-	return h.Hash(context.Background(), Password)
-})
-
 // Start runs a server until the test ends. Then it fails the test if a canary, a password, a token or the secret stands
 // in the log, or if the server panicked.
 func Start(t testing.TB, setups ...Setup) *World {
 	t.Helper()
-	phc, err := hasher()
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &World{
-		Clock: &Clock{now: time.Now().UTC().Truncate(time.Second)},
+		Clock: tokenjartest.NewClock(time.Now().Truncate(time.Second)),
 		Log:   &Log{},
 	}
 	mem := memory.New(memory.Config{Now: w.Clock.Now})
@@ -108,7 +76,7 @@ func Start(t testing.TB, setups ...Setup) *World {
 	for i, name := range []string{Ada, Eve, Disabled} {
 		u := tokenjar.User{
 			ID: "user-" + name, Username: name, Email: name + "@example.com", FirstName: strings.ToUpper(name[:1]) + name[1:],
-			PasswordHash: tokenjar.PasswordHash(phc), Active: i < 2, CreatedAt: w.Clock.Now(),
+			PasswordHash: tokenjartest.PasswordHash(), Active: i < 2, CreatedAt: w.Clock.Now(),
 		}
 		if err := mem.CreateUser(t.Context(), u); err != nil {
 			t.Fatal(err)
