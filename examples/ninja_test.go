@@ -53,7 +53,7 @@ var rsaPEM = sync.OnceValues(func() (private, public []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})
 })
 
-func must[T any](t *testing.T) func(T, error) T {
+func mustGet[T any](t *testing.T) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {
@@ -63,11 +63,11 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// caller is the user of these tests: who, and by which authenticator.
-type caller struct{ Via, Sub string }
+// ninjaCaller is the user of these tests: who, and by which authenticator.
+type ninjaCaller struct{ Via, Sub string }
 
-// A bench is the one key with encoder and decoder, at a time that stands still.
-type bench struct {
+// A ninjaBench is the one key with encoder and decoder, at a time that stands still.
+type ninjaBench struct {
 	now     time.Time
 	ring    *token.Ring
 	encoder *token.Encoder
@@ -75,68 +75,68 @@ type bench struct {
 	handled int // how often a handler was called
 }
 
-func newBench(t *testing.T) *bench {
+func newNinjaBench(t *testing.T) *ninjaBench {
 	t.Helper()
 	private, _ := rsaPEM()
-	b := &bench{now: time.Unix(1_800_000_000, 0)}
-	keys := must[[]*token.Key](t)(token.ParseKeys("JWT_PRIVATE_KEY", private))
-	b.ring = must[*token.Ring](t)(token.NewRing(keys[0]))
-	b.encoder = must[*token.Encoder](t)(token.NewEncoder(token.EncoderConfig{
+	b := &ninjaBench{now: time.Unix(1_800_000_000, 0)}
+	keys := mustGet[[]*token.Key](t)(token.ParseKeys("JWT_PRIVATE_KEY", private))
+	b.ring = mustGet[*token.Ring](t)(token.NewRing(keys[0]))
+	b.encoder = mustGet[*token.Encoder](t)(token.NewEncoder(token.EncoderConfig{
 		Keys: b.ring, Type: "JWT", Issuer: ninjaIssuer, Audience: ninjaAudience, Now: b.clock,
 	}))
-	b.decoder = must[*token.Decoder](t)(token.NewDecoder(b.config()))
+	b.decoder = mustGet[*token.Decoder](t)(token.NewDecoder(b.config()))
 	return b
 }
 
-func (b *bench) clock() time.Time { return b.now }
+func (b *ninjaBench) clock() time.Time { return b.now }
 
-func (b *bench) config() token.DecoderConfig {
+func (b *ninjaBench) config() token.DecoderConfig {
 	return token.DecoderConfig{Keys: b.ring, Type: "JWT", Issuer: ninjaIssuer, Audience: ninjaAudience, Now: b.clock}
 }
 
-func (b *bench) token(t *testing.T, claims token.Claims) string {
+func (b *ninjaBench) token(t *testing.T, claims token.Claims) string {
 	t.Helper()
-	return must[string](t)(b.encoder.Encode(claims, 15*time.Minute))
+	return mustGet[string](t)(b.encoder.Encode(claims, 15*time.Minute))
 }
 
 // sign signs a payload that no encoder here would write.
-func (b *bench) sign(t *testing.T, payload string) string {
+func (b *ninjaBench) sign(t *testing.T, payload string) string {
 	t.Helper()
-	return must[string](t)(b.ring.Sign("JWT", []byte(payload)))
+	return mustGet[string](t)(b.ring.Sign("JWT", []byte(payload)))
 }
 
 // handler is auth_handler: it returns sub.
-func (b *bench) handler(via string) middleware.Resolver[*caller] {
-	return func(_ context.Context, claims token.Claims) (*caller, error) {
+func (b *ninjaBench) handler(via string) middleware.Resolver[*ninjaCaller] {
+	return func(_ context.Context, claims token.Claims) (*ninjaCaller, error) {
 		b.handled++
-		return &caller{via, claims.String("sub")}, nil
+		return &ninjaCaller{via, claims.String("sub")}, nil
 	}
 }
 
-func (b *bench) bearer(t *testing.T, resolve middleware.Resolver[*caller]) middleware.Authenticator[*caller] {
+func (b *ninjaBench) bearer(t *testing.T, resolve middleware.Resolver[*ninjaCaller]) middleware.Authenticator[*ninjaCaller] {
 	t.Helper()
-	return must[*middleware.Bearer[*caller]](t)(middleware.NewBearer(b.decoder, resolve))
+	return mustGet[*middleware.Bearer[*ninjaCaller]](t)(middleware.NewBearer(b.decoder, resolve))
 }
 
-func (b *bench) cookie(t *testing.T, resolve middleware.Resolver[*caller], change func(*middleware.CookieConfig)) *middleware.Cookie[*caller] {
+func (b *ninjaBench) cookie(t *testing.T, resolve middleware.Resolver[*ninjaCaller], change func(*middleware.CookieConfig)) *middleware.Cookie[*ninjaCaller] {
 	t.Helper()
 	cfg := middleware.CookieConfig{
 		Cookie: cookie.JWT{Prefix: cookie.None}, PublicURL: ninjaURL, CSRFClaim: "sub",
-		CSRFTokens: must[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey))),
+		CSRFTokens: mustGet[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey))),
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	return must[*middleware.Cookie[*caller]](t)(middleware.NewCookie(b.decoder, resolve, cfg))
+	return mustGet[*middleware.Cookie[*ninjaCaller]](t)(middleware.NewCookie(b.decoder, resolve, cfg))
 }
 
-// via answers as the module's end-to-end test does.
-var via = func(w http.ResponseWriter, _ *http.Request, c *caller) {
+// answerVia answers as the module's end-to-end test does.
+var answerVia = func(w http.ResponseWriter, _ *http.Request, c *ninjaCaller) {
 	fmt.Fprintf(w, `{"via":%q,"sub":%q}`, c.Via, c.Sub)
 }
 
-// ask sends one request and returns "status body", or "status code" of a problem.
-func ask(h http.Handler, method, path string, header ...string) string {
+// askNinja sends one request and returns "status body", or "status code" of a problem.
+func askNinja(h http.Handler, method, path string, header ...string) string {
 	r := httptest.NewRequest(method, ninjaURL+path, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
@@ -174,11 +174,11 @@ func setCookie(t *testing.T, set func(w http.ResponseWriter) error) string {
 
 // Every line is one of the module's tests; where the behaviour differs on purpose, the subtest within says how.
 func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
-	b := newBench(t)
+	b := newNinjaBench(t)
 	good := b.token(t, token.Claims{"sub": "42"})
 
 	t.Run("encode→decode round trip keeps sub; iss, aud come from config; iat, nbf, exp exist and exp > iat", func(t *testing.T) {
-		claims := must[token.Claims](t)(b.decoder.Decode(good))
+		claims := mustGet[token.Claims](t)(b.decoder.Decode(good))
 		if claims.String("sub") != "42" || claims.String("iss") != ninjaIssuer || claims.String("aud") != ninjaAudience {
 			t.Errorf("got %v", claims)
 		}
@@ -190,7 +190,7 @@ func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
 		}
 	})
 	t.Run("decoding with another key fails with the library error", func(t *testing.T) {
-		other := must[*token.Ring](t)(token.NewRing(must[*token.Key](t)(token.GenerateKey(token.ES256))))
+		other := mustGet[*token.Ring](t)(token.NewRing(mustGet[*token.Key](t)(token.GenerateKey(token.ES256))))
 		if _, _, err := other.Verify(good); !errors.Is(err, token.ErrSignature) {
 			t.Errorf("another kid: got %v, want ErrSignature", err)
 		}
@@ -201,7 +201,7 @@ func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
 	})
 	t.Run("key validator: returns the given key; rejects a non-key with ValueError; missing config → ValueError", func(t *testing.T) {
 		_, public := rsaPEM()
-		keys := must[[]*token.Key](t)(token.ParseKeys("JWT_PUBLIC_KEY", public))
+		keys := mustGet[[]*token.Key](t)(token.ParseKeys("JWT_PUBLIC_KEY", public))
 		if len(keys) != 1 || keys[0].Algorithm() != token.RS256 || keys[0].CanSign() {
 			t.Errorf("got %v", keys)
 		}
@@ -212,19 +212,19 @@ func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
 	})
 	t.Run("mandatory claims: filled from config; ValueError when config lacks them; preset iss/aud not overwritten", func(t *testing.T) {
 		given := token.Claims{"sub": "42"}
-		full := must[token.Claims](t)(b.encoder.Complete(given, time.Minute))
+		full := mustGet[token.Claims](t)(b.encoder.Complete(given, time.Minute))
 		if full.String("iss") != ninjaIssuer || full.String("aud") != ninjaAudience {
 			t.Errorf("got %v", full)
 		}
 		if len(given) != 1 {
-			t.Errorf("the caller's claims were changed: %v", given)
+			t.Errorf("the ninjaCaller's claims were changed: %v", given)
 		}
-		open := must[*token.Encoder](t)(token.NewEncoder(token.EncoderConfig{Keys: b.ring, Type: "JWT"}))
+		open := mustGet[*token.Encoder](t)(token.NewEncoder(token.EncoderConfig{Keys: b.ring, Type: "JWT"}))
 		_, err := open.Encode(given, time.Minute)
 		wantError(t, err, "claim iss: missing")
 		_, err = open.Encode(token.Claims{"iss": "x"}, time.Minute)
 		wantError(t, err, "claim aud: missing")
-		full = must[token.Claims](t)(b.encoder.Complete(token.Claims{"iss": "x", "aud": []string{"y", "z"}}, time.Minute))
+		full = mustGet[token.Claims](t)(b.encoder.Complete(token.Claims{"iss": "x", "aud": []string{"y", "z"}}, time.Minute))
 		if full.String("iss") != "x" || strings.Join(full.Audience(), " ") != "y z" {
 			t.Errorf("preset claims: got %v", full)
 		}
@@ -234,43 +234,43 @@ func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
 	wrong := b.token(t, token.Claims{"sub": "42", "aud": "somebody-else"})
 	for _, kind := range []struct {
 		name string
-		make func(t *testing.T, resolve middleware.Resolver[*caller]) http.Handler
+		make func(t *testing.T, resolve middleware.Resolver[*ninjaCaller]) http.Handler
 		show func(raw string) []string
 	}{
-		{"bearer", func(t *testing.T, resolve middleware.Resolver[*caller]) http.Handler {
-			return middleware.Required(b.bearer(t, resolve)).Func(via)
+		{"bearer", func(t *testing.T, resolve middleware.Resolver[*ninjaCaller]) http.Handler {
+			return middleware.Required(b.bearer(t, resolve)).Func(answerVia)
 		}, func(raw string) []string { return []string{"Authorization", "Bearer " + raw} }},
-		{"cookie", func(t *testing.T, resolve middleware.Resolver[*caller]) http.Handler {
-			return middleware.Required(b.cookie(t, resolve, nil)).Func(via)
+		{"cookie", func(t *testing.T, resolve middleware.Resolver[*ninjaCaller]) http.Handler {
+			return middleware.Required(b.cookie(t, resolve, nil)).Func(answerVia)
 		}, func(raw string) []string { return []string{"Cookie", "access_token=" + raw} }},
 	} {
 		h := kind.make(t, b.handler(kind.name))
 		t.Run(kind.name+": valid token → handler's value returned (sub)", func(t *testing.T) {
-			wantAnswer(t, ask(h, "GET", "/", kind.show(good)...), `200 {"via":"`+kind.name+`","sub":"42"}`)
+			wantAnswer(t, askNinja(h, "GET", "/", kind.show(good)...), `200 {"via":"`+kind.name+`","sub":"42"}`)
 		})
 		t.Run(kind.name+": wrong audience → False and handler not called", func(t *testing.T) {
 			before := b.handled
-			wantAnswer(t, ask(h, "GET", "/", kind.show(wrong)...), "401 token_invalid")
+			wantAnswer(t, askNinja(h, "GET", "/", kind.show(wrong)...), "401 token_invalid")
 			if b.handled != before {
 				t.Error("the resolver was called")
 			}
 		})
 		t.Run(kind.name+": decode error → False", func(t *testing.T) {
 			for _, raw := range []string{"a.b.c", "no-token", good[:len(good)-8] + "AAAAAAAA", good + "x"} {
-				wantAnswer(t, ask(h, "GET", "/", kind.show(raw)...), "401 token_invalid")
+				wantAnswer(t, askNinja(h, "GET", "/", kind.show(raw)...), "401 token_invalid")
 			}
 		})
 		t.Run(kind.name+": handler not overridden → None (unauthenticated)", func(t *testing.T) {
-			nobody := kind.make(t, func(context.Context, token.Claims) (*caller, error) { return nil, nil })
-			wantAnswer(t, ask(nobody, "GET", "/", kind.show(good)...), "401 session_ended")
+			nobody := kind.make(t, func(context.Context, token.Claims) (*ninjaCaller, error) { return nil, nil })
+			wantAnswer(t, askNinja(nobody, "GET", "/", kind.show(good)...), "401 session_ended")
 			// There is no handler to forget: without one there is no authenticator.
-			_, err := middleware.NewBearer[*caller](b.decoder, nil)
+			_, err := middleware.NewBearer[*ninjaCaller](b.decoder, nil)
 			wantError(t, err, "resolve is required")
-			_, err = middleware.NewCookie[*caller](b.decoder, nil, middleware.CookieConfig{InsecureSkipCSRF: true})
+			_, err = middleware.NewCookie[*ninjaCaller](b.decoder, nil, middleware.CookieConfig{InsecureSkipCSRF: true})
 			wantError(t, err, "resolve is required")
 		})
 		t.Run(kind.name+": missing token (None) → False, no exception", func(t *testing.T) {
-			wantAnswer(t, ask(h, "GET", "/"), "401 not_authenticated")
+			wantAnswer(t, askNinja(h, "GET", "/"), "401 not_authenticated")
 		})
 	}
 
@@ -288,23 +288,23 @@ func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
 		wantError(t, err, "CSRFTokens: is required")
 		b.cookie(t, b.handler("cookie"), func(c *middleware.CookieConfig) { *c = middleware.CookieConfig{InsecureSkipCSRF: true} })
 	})
-	checked := middleware.Required(b.cookie(t, b.handler("cookie"), nil)).Func(via)
+	checked := middleware.Required(b.cookie(t, b.handler("cookie"), nil)).Func(answerVia)
 	t.Run("cookie absent → key None and no CSRF error", func(t *testing.T) {
-		wantAnswer(t, ask(checked, "POST", "/"), "401 not_authenticated")
-		wantAnswer(t, ask(checked, "POST", "/", "Origin", "https://evil.example"), "401 not_authenticated")
-		wantAnswer(t, ask(checked, "POST", "/", "Cookie", "other=1"), "401 not_authenticated")
+		wantAnswer(t, askNinja(checked, "POST", "/"), "401 not_authenticated")
+		wantAnswer(t, askNinja(checked, "POST", "/", "Origin", "https://evil.example"), "401 not_authenticated")
+		wantAnswer(t, askNinja(checked, "POST", "/", "Cookie", "other=1"), "401 not_authenticated")
 	})
 	t.Run("cookie present, POST, no CSRF token → 403", func(t *testing.T) {
-		wantAnswer(t, ask(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", ninjaURL), "403 csrf_failed")
-		wantAnswer(t, ask(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", "https://evil.example"), "403 origin_not_allowed")
-		tokens := must[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey)))
-		wantAnswer(t, ask(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", ninjaURL, csrf.Header, tokens.Issue("42")),
+		wantAnswer(t, askNinja(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", ninjaURL), "403 csrf_failed")
+		wantAnswer(t, askNinja(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", "https://evil.example"), "403 origin_not_allowed")
+		tokens := mustGet[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey)))
+		wantAnswer(t, askNinja(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", ninjaURL, csrf.Header, tokens.Issue("42")),
 			`200 {"via":"cookie","sub":"42"}`)
-		wantAnswer(t, ask(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", ninjaURL, csrf.Header, tokens.Issue("43")), "403 csrf_failed")
+		wantAnswer(t, askNinja(checked, "POST", "/", "Cookie", "access_token="+good, "Origin", ninjaURL, csrf.Header, tokens.Issue("43")), "403 csrf_failed")
 	})
 	t.Run("csrf off: cookie present, POST, no CSRF token → key returned", func(t *testing.T) {
-		unchecked := middleware.Required(b.cookie(t, b.handler("cookie"), func(c *middleware.CookieConfig) { c.InsecureSkipCSRF = true })).Func(via)
-		wantAnswer(t, ask(unchecked, "POST", "/", "Cookie", "access_token="+good), `200 {"via":"cookie","sub":"42"}`)
+		unchecked := middleware.Required(b.cookie(t, b.handler("cookie"), func(c *middleware.CookieConfig) { c.InsecureSkipCSRF = true })).Func(answerVia)
+		wantAnswer(t, askNinja(unchecked, "POST", "/", "Cookie", "access_token="+good), `200 {"via":"cookie","sub":"42"}`)
 	})
 
 	t.Run("production default: HttpOnly, Secure, SameSite=Lax, Path=/, value kept, same response object returned", func(t *testing.T) {
@@ -317,7 +317,7 @@ func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
 		wantAnswer(t, setCookie(t, func(w http.ResponseWriter) error { return jwt.Set(w, good) }),
 			"access_token="+good+"; Path=/; HttpOnly; SameSite=Lax")
 		_, err := middleware.NewCookie(b.decoder, b.handler("cookie"), middleware.CookieConfig{
-			Cookie: jwt, PublicURL: ninjaURL, CSRFTokens: must[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey))),
+			Cookie: jwt, PublicURL: ninjaURL, CSRFTokens: mustGet[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey))),
 		})
 		wantError(t, err, "InsecureAllowHTTP is for plain http")
 	})
@@ -337,23 +337,23 @@ func TestWhatTheTestsOfDjangoNinjaAioCheck(t *testing.T) {
 	})
 
 	t.Run("bearer only → 200 via bearer; cookie only → 200 via cookie; neither → 401 not 403", func(t *testing.T) {
-		h := middleware.Required(b.bearer(t, b.handler("bearer")), b.cookie(t, b.handler("cookie"), nil)).Func(via)
-		wantAnswer(t, ask(h, "GET", "/", "Authorization", "Bearer "+good), `200 {"via":"bearer","sub":"42"}`)
-		wantAnswer(t, ask(h, "GET", "/", "Cookie", "access_token="+good), `200 {"via":"cookie","sub":"42"}`)
-		wantAnswer(t, ask(h, "GET", "/"), "401 not_authenticated")
-		wantAnswer(t, ask(h, "POST", "/"), "401 not_authenticated")
+		h := middleware.Required(b.bearer(t, b.handler("bearer")), b.cookie(t, b.handler("cookie"), nil)).Func(answerVia)
+		wantAnswer(t, askNinja(h, "GET", "/", "Authorization", "Bearer "+good), `200 {"via":"bearer","sub":"42"}`)
+		wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "access_token="+good), `200 {"via":"cookie","sub":"42"}`)
+		wantAnswer(t, askNinja(h, "GET", "/"), "401 not_authenticated")
+		wantAnswer(t, askNinja(h, "POST", "/"), "401 not_authenticated")
 	})
 }
 
 // What the page says is different, or is easily overlooked on the way.
 func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
-	b := newBench(t)
+	b := newNinjaBench(t)
 	good := b.token(t, token.Claims{"sub": "42"})
 	decoder := func(t *testing.T, change func(*token.DecoderConfig)) *token.Decoder {
 		t.Helper()
 		cfg := b.config()
 		change(&cfg)
-		return must[*token.Decoder](t)(token.NewDecoder(cfg))
+		return mustGet[*token.Decoder](t)(token.NewDecoder(cfg))
 	}
 	payload := func(more string) string {
 		return fmt.Sprintf(`{"iss":%q,"aud":%q,"iat":%d,"nbf":%d,"exp":%d%s}`, ninjaIssuer, ninjaAudience,
@@ -364,17 +364,17 @@ func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
 		start := b.now
 		defer func() { b.now = start }()
 		b.now = start.Add(15*time.Minute - time.Second)
-		must[token.Claims](t)(b.decoder.Decode(good))
+		mustGet[token.Claims](t)(b.decoder.Decode(good))
 		b.now = start.Add(15 * time.Minute)
 		if _, err := b.decoder.Decode(good); !errors.Is(err, token.ErrExpired) {
 			t.Errorf("at exp: got %v, want ErrExpired", err)
 		}
-		must[token.Claims](t)(decoder(t, func(c *token.DecoderConfig) { c.Leeway = time.Second }).Decode(good))
+		mustGet[token.Claims](t)(decoder(t, func(c *token.DecoderConfig) { c.Leeway = time.Second }).Decode(good))
 		b.now = start.Add(-5 * time.Second)
 		if _, err := b.decoder.Decode(good); !errors.Is(err, token.ErrNotYetValid) {
 			t.Errorf("before nbf: got %v, want ErrNotYetValid", err)
 		}
-		must[token.Claims](t)(decoder(t, func(c *token.DecoderConfig) { c.EarlyLeeway = 5 * time.Second }).Decode(good))
+		mustGet[token.Claims](t)(decoder(t, func(c *token.DecoderConfig) { c.EarlyLeeway = 5 * time.Second }).Decode(good))
 		_, err := token.NewDecoder(token.DecoderConfig{Keys: b.ring, Type: "JWT", Issuer: "x", Audience: "x", Leeway: time.Hour})
 		wantError(t, err, "Leeway must be between 0 and 60 seconds")
 	})
@@ -387,48 +387,57 @@ func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
 			_, err := b.decoder.Decode(b.sign(t, raw))
 			wantError(t, err, "claim "+name+": missing")
 		}
-		must[token.Claims](t)(b.decoder.Decode(b.sign(t, payload("")))) // sub, unless a rule asks for it; no jti is needed
+		mustGet[token.Claims](t)(b.decoder.Decode(b.sign(t, payload("")))) // sub, unless a rule asks for it; no jti is needed
 	})
 	t.Run("dates", func(t *testing.T) {
 		for _, exp := range []string{`"1800000900"`, "true", "-5", "1e10"} {
 			_, err := b.decoder.Decode(b.sign(t, fmt.Sprintf(`{"iss":%q,"aud":%q,"exp":%s}`, ninjaIssuer, ninjaAudience, exp)))
 			wantError(t, err, "claim exp: missing or not a date")
 		}
+		for _, nbf := range []string{`"1800000000"`, "true", "-5"} {
+			raw := strings.Replace(payload(""), fmt.Sprintf(`"nbf":%d`, b.now.Unix()), `"nbf":`+nbf, 1)
+			_, err := b.decoder.Decode(b.sign(t, raw))
+			wantError(t, err, "claim nbf: not a date")
+		}
+		_, err := b.decoder.Decode(b.sign(t, payload(`,"x":1,"x":2`)))
+		wantError(t, err, "malformed")
+		_, err = b.decoder.Decode(good + "==")
+		wantError(t, err, "token: ")
 	})
 	t.Run("refresh tokens of the tutorial", func(t *testing.T) {
 		d := decoder(t, func(c *token.DecoderConfig) { c.Rules = map[string]token.Rule{"type": {Value: "access"}} })
-		must[token.Claims](t)(d.Decode(good))
+		mustGet[token.Claims](t)(d.Decode(good))
 		_, err := d.Decode(b.token(t, token.Claims{"sub": "42", "type": "refresh"}))
 		wantError(t, err, "claim type: value not allowed")
 	})
 	t.Run("another name and another typ, beside the old ones", func(t *testing.T) {
-		typed := must[*token.Encoder](t)(token.NewEncoder(token.EncoderConfig{
+		typed := mustGet[*token.Encoder](t)(token.NewEncoder(token.EncoderConfig{
 			Keys: b.ring, Type: "at+jwt", Issuer: ninjaIssuer, Audience: ninjaAudience, Now: b.clock,
 		}))
-		newRaw := must[string](t)(typed.Encode(token.Claims{"sub": "42"}, time.Minute))
-		newJar := must[*middleware.Cookie[*caller]](t)(middleware.NewCookie(
+		newRaw := mustGet[string](t)(typed.Encode(token.Claims{"sub": "42"}, time.Minute))
+		newJar := mustGet[*middleware.Cookie[*ninjaCaller]](t)(middleware.NewCookie(
 			decoder(t, func(c *token.DecoderConfig) { c.Type = "at+jwt" }), b.handler("new"), middleware.CookieConfig{
-				PublicURL: ninjaURL, CSRFClaim: "sub", CSRFTokens: must[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey))),
+				PublicURL: ninjaURL, CSRFClaim: "sub", CSRFTokens: mustGet[*csrf.Tokens](t)(csrf.NewTokens([]byte(ninjaCSRFKey))),
 			}))
-		h := middleware.Required[*caller](newJar, b.cookie(t, b.handler("old"), nil)).Func(via)
-		wantAnswer(t, ask(h, "GET", "/", "Cookie", "access_token="+good), `200 {"via":"old","sub":"42"}`)
-		wantAnswer(t, ask(h, "GET", "/", "Cookie", "__Host-access_token="+newRaw), `200 {"via":"new","sub":"42"}`)
-		wantAnswer(t, ask(h, "GET", "/", "Cookie", "access_token="+good+"; __Host-access_token="+newRaw), `200 {"via":"new","sub":"42"}`)
-		wantAnswer(t, ask(h, "GET", "/", "Cookie", "access_token="+newRaw), "401 wrong_token_type")
+		h := middleware.Required[*ninjaCaller](newJar, b.cookie(t, b.handler("old"), nil)).Func(answerVia)
+		wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "access_token="+good), `200 {"via":"old","sub":"42"}`)
+		wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "__Host-access_token="+newRaw), `200 {"via":"new","sub":"42"}`)
+		wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "access_token="+good+"; __Host-access_token="+newRaw), `200 {"via":"new","sub":"42"}`)
+		wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "access_token="+newRaw), "401 wrong_token_type")
 		jwt := cookie.JWT{Prefix: cookie.None}
 		if name := (cookie.CSRF{With: jwt, Name: "csrftoken2"}).CookieName(); name != "csrftoken2" {
 			t.Errorf("a CSRF cookie beside Django's: %q", name)
 		}
 	})
 	t.Run("optional", func(t *testing.T) {
-		h := middleware.Optional[*caller](b.bearer(t, b.handler("bearer")), b.cookie(t, b.handler("cookie"), nil)).
+		h := middleware.Optional[*ninjaCaller](b.bearer(t, b.handler("bearer")), b.cookie(t, b.handler("cookie"), nil)).
 			Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, known := middleware.UserFromContext[*caller](r.Context())
+				_, known := middleware.UserFromContext[*ninjaCaller](r.Context())
 				fmt.Fprint(w, known)
 			}))
-		wantAnswer(t, ask(h, "GET", "/", "Cookie", "access_token=dead"), "200 false")
-		wantAnswer(t, ask(h, "GET", "/", "Cookie", "access_token="+good), "200 true")
-		wantAnswer(t, ask(h, "POST", "/", "Cookie", "access_token="+good), "403 csrf_failed")
+		wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "access_token=dead"), "200 false")
+		wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "access_token="+good), "200 true")
+		wantAnswer(t, askNinja(h, "POST", "/", "Cookie", "access_token="+good), "403 csrf_failed")
 	})
 	t.Run("sub is text", func(t *testing.T) {
 		_, err := b.decoder.Decode(b.sign(t, payload(`,"sub":42`)))
@@ -436,7 +445,7 @@ func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
 		_, err = b.encoder.Encode(token.Claims{"sub": 42}, time.Minute)
 		wantError(t, err, "claim sub")
 	})
-	t.Run("a caller cannot set times", func(t *testing.T) {
+	t.Run("a ninjaCaller cannot set times", func(t *testing.T) {
 		for _, claim := range []string{"exp", "iat", "nbf", "jti"} {
 			_, err := b.encoder.Encode(token.Claims{"sub": "42", claim: "1"}, time.Minute)
 			wantError(t, err, "claim "+claim+": set by the encoder alone")
@@ -446,13 +455,13 @@ func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
 	})
 	t.Run("several audiences", func(t *testing.T) {
 		list := b.sign(t, strings.Replace(payload(""), `"`+ninjaAudience+`"`, `["a","`+ninjaAudience+`"]`, 1))
-		must[token.Claims](t)(b.decoder.Decode(list))
+		mustGet[token.Claims](t)(b.decoder.Decode(list))
 		any := decoder(t, func(c *token.DecoderConfig) {
 			c.Audience, c.InsecureAnyAudience = "", true
 			c.Rules = map[string]token.Rule{"aud": {Essential: true, Values: []any{"mobile", ninjaAudience}}}
 		})
-		must[token.Claims](t)(any.Decode(good))
-		must[token.Claims](t)(any.Decode(list))
+		mustGet[token.Claims](t)(any.Decode(good))
+		mustGet[token.Claims](t)(any.Decode(list))
 		for _, other := range []string{`"else"`, `["else"]`} {
 			_, err := any.Decode(b.sign(t, strings.Replace(payload(""), `"`+ninjaAudience+`"`, other, 1)))
 			wantError(t, err, "claim aud: value not allowed")
@@ -500,7 +509,7 @@ func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
 		if err != nil || header.Algorithm != token.RS256 || header.Type != "JWT" {
 			t.Fatal(header, err)
 		}
-		claims := must[token.Claims](t)(token.ReadClaims(payload))
+		claims := mustGet[token.Claims](t)(token.ReadClaims(payload))
 		if n, ok := claims.Int("sub"); !ok || n != 7 {
 			t.Errorf("got %v", claims)
 		}
@@ -513,44 +522,44 @@ func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
 		private, _ := rsaPEM()
 		_, err = token.NewKey("", token.HS256, []byte(rand.Text()+rand.Text()))
 		wantError(t, err, "a kid is required")
-		named := must[*token.Key](t)(token.ParsePEM("k1", token.PS256, private))
+		named := mustGet[*token.Key](t)(token.ParsePEM("k1", token.PS256, private))
 		if named.ID() != "k1" || named.Algorithm() != token.PS256 {
 			t.Errorf("got %v", named)
 		}
 	})
 	t.Run("csrf is judged after the token", func(t *testing.T) {
-		h := middleware.Required(b.cookie(t, b.handler("cookie"), nil)).Func(via)
-		wantAnswer(t, ask(h, "POST", "/", "Cookie", "access_token=dead"), "401 token_invalid")
-		wantAnswer(t, ask(h, "POST", "/", "Cookie", "access_token=dead", "Origin", "https://evil.example"), "403 origin_not_allowed")
-		wantAnswer(t, ask(h, "TRACE", "/", "Cookie", "access_token="+good), "403 csrf_failed")
-		wantAnswer(t, ask(h, "HEAD", "/", "Cookie", "access_token="+good), `200 {"via":"cookie","sub":"42"}`)
+		h := middleware.Required(b.cookie(t, b.handler("cookie"), nil)).Func(answerVia)
+		wantAnswer(t, askNinja(h, "POST", "/", "Cookie", "access_token=dead"), "401 token_invalid")
+		wantAnswer(t, askNinja(h, "POST", "/", "Cookie", "access_token=dead", "Origin", "https://evil.example"), "403 origin_not_allowed")
+		wantAnswer(t, askNinja(h, "TRACE", "/", "Cookie", "access_token="+good), "403 csrf_failed")
+		wantAnswer(t, askNinja(h, "HEAD", "/", "Cookie", "access_token="+good), `200 {"via":"cookie","sub":"42"}`)
 	})
 	t.Run("chain", func(t *testing.T) {
 		bearer, jar := b.bearer(t, b.handler("bearer")), b.cookie(t, b.handler("cookie"), nil)
-		cookieFirst := middleware.Required[*caller](jar, bearer).Func(via)
+		cookieFirst := middleware.Required[*ninjaCaller](jar, bearer).Func(answerVia)
 		both := func(cookie, bearer string) []string {
 			return []string{"Cookie", "access_token=" + cookie, "Authorization", "Bearer " + bearer}
 		}
-		wantAnswer(t, ask(cookieFirst, "POST", "/", both("dead", good)...), `200 {"via":"bearer","sub":"42"}`)
-		wantAnswer(t, ask(cookieFirst, "POST", "/", both(good, good)...), "403 csrf_failed")
-		bearerFirst := middleware.Required[*caller](bearer, jar).Func(via)
-		wantAnswer(t, ask(bearerFirst, "POST", "/", both(good, good)...), `200 {"via":"bearer","sub":"42"}`)
-		wantAnswer(t, ask(bearerFirst, "GET", "/", both(good, b.token(t, token.Claims{"sub": "43"}))...), "401 token_invalid")
+		wantAnswer(t, askNinja(cookieFirst, "POST", "/", both("dead", good)...), `200 {"via":"bearer","sub":"42"}`)
+		wantAnswer(t, askNinja(cookieFirst, "POST", "/", both(good, good)...), "403 csrf_failed")
+		bearerFirst := middleware.Required[*ninjaCaller](bearer, jar).Func(answerVia)
+		wantAnswer(t, askNinja(bearerFirst, "POST", "/", both(good, good)...), `200 {"via":"bearer","sub":"42"}`)
+		wantAnswer(t, askNinja(bearerFirst, "GET", "/", both(good, b.token(t, token.Claims{"sub": "43"}))...), "401 token_invalid")
 	})
 	t.Run("a fault of the program's own is 503", func(t *testing.T) {
-		h := middleware.Required(b.bearer(t, func(context.Context, token.Claims) (*caller, error) { return nil, errors.New("no route to host") })).Func(via)
-		wantAnswer(t, ask(h, "GET", "/", "Authorization", "Bearer "+good), "503 store_unavailable")
+		h := middleware.Required(b.bearer(t, func(context.Context, token.Claims) (*ninjaCaller, error) { return nil, errors.New("no route to host") })).Func(answerVia)
+		wantAnswer(t, askNinja(h, "GET", "/", "Authorization", "Bearer "+good), "503 store_unavailable")
 	})
 	t.Run("view set", func(t *testing.T) {
 		signedIn := middleware.Required(b.bearer(t, b.handler("bearer")))
-		h := middleware.Methods{"GET": middleware.Public[*caller](), "POST": signedIn}.
+		h := middleware.Methods{"GET": middleware.Public[*ninjaCaller](), "POST": signedIn}.
 			Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
-		wantAnswer(t, ask(h, "GET", "/"), "200 ")
-		wantAnswer(t, ask(h, "POST", "/"), "401 not_authenticated")
-		wantAnswer(t, ask(h, "DELETE", "/", "Authorization", "Bearer "+good), "405 method_not_allowed")
+		wantAnswer(t, askNinja(h, "GET", "/"), "200 ")
+		wantAnswer(t, askNinja(h, "POST", "/"), "401 not_authenticated")
+		wantAnswer(t, askNinja(h, "DELETE", "/", "Authorization", "Bearer "+good), "405 method_not_allowed")
 	})
 	t.Run("challenge", func(t *testing.T) {
-		h := middleware.Required(b.bearer(t, b.handler("bearer"))).Func(via)
+		h := middleware.Required(b.bearer(t, b.handler("bearer"))).Func(answerVia)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		if got := w.Header().Get("WWW-Authenticate"); got != "Bearer" {
@@ -562,21 +571,21 @@ func TestWhatIsDifferentFromDjangoNinjaAio(t *testing.T) {
 // While both programs run, one ring of one key takes Django's tokens, which have no kid; with two keys nobody could say
 // which is meant.
 func TestTokensWithoutKidNeedARingOfOneKey(t *testing.T) {
-	b := newBench(t)
+	b := newNinjaBench(t)
 	raw := withoutKid(t, b)
-	must[token.Claims](t)(b.decoder.Decode(raw))
+	mustGet[token.Claims](t)(b.decoder.Decode(raw))
 
 	private, _ := rsaPEM()
-	other := must[*token.Key](t)(token.GenerateKey(token.ES256))
-	key := must[*token.Key](t)(token.ParsePEM("", "", private))
-	two := must[*token.Ring](t)(token.NewRing(other, key))
+	other := mustGet[*token.Key](t)(token.GenerateKey(token.ES256))
+	key := mustGet[*token.Key](t)(token.ParsePEM("", "", private))
+	two := mustGet[*token.Ring](t)(token.NewRing(other, key))
 	if _, _, err := two.Verify(raw); !errors.Is(err, token.ErrSignature) {
 		t.Errorf("got %v, want ErrSignature", err)
 	}
 	if _, _, err := two.Verify(b.token(t, token.Claims{"sub": "42"})); err != nil {
 		t.Errorf("a token of our own, which has a kid, by the older key: %v", err)
 	}
-	named := must[*token.Ring](t)(token.NewRing(must[*token.Key](t)(token.ParsePEM("k1", "", private))))
+	named := mustGet[*token.Ring](t)(token.NewRing(mustGet[*token.Key](t)(token.ParsePEM("k1", "", private))))
 	if _, _, err := named.Verify(b.token(t, token.Claims{"sub": "42"})); !errors.Is(err, token.ErrSignature) {
 		t.Errorf("another kid: got %v, want ErrSignature", err)
 	}
@@ -586,16 +595,16 @@ func TestTokensWithoutKidNeedARingOfOneKey(t *testing.T) {
 }
 
 // withoutKid signs as joserfc does with a key from PEM: alg and typ, no kid; no jti.
-func withoutKid(t *testing.T, b *bench) string {
+func withoutKid(t *testing.T, b *ninjaBench) string {
 	t.Helper()
 	private, _ := rsaPEM()
 	block, _ := pem.Decode(private)
-	key := must[*rsa.PrivateKey](t)(x509.ParsePKCS1PrivateKey(block.Bytes))
+	key := mustGet[*rsa.PrivateKey](t)(x509.ParsePKCS1PrivateKey(block.Bytes))
 	input := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256","typ":"JWT"}`)) + "." +
 		base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"iat":%d,"nbf":%d,"exp":%d,"sub":"42","iss":%q,"aud":%q}`,
 			b.now.Unix(), b.now.Unix(), b.now.Unix()+900, ninjaIssuer, ninjaAudience))
 	digest := sha256.Sum256([]byte(input))
-	signature := must[[]byte](t)(rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]))
+	signature := mustGet[[]byte](t)(rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]))
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
@@ -628,7 +637,7 @@ func TestTheProgramThatReplacesDjangoNinjaAio(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	settings.PublicURL = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	mux.Handle("/", must[http.Handler](t)(ninja.New(settings, articles)))
+	mux.Handle("/", mustGet[http.Handler](t)(ninja.New(settings, articles)))
 
 	v := newVisitor(t, settings.PublicURL)
 	v.call("GET", "/articles/", "").want(t, http.StatusOK, "")
@@ -664,18 +673,18 @@ func TestTheProgramThatReplacesDjangoNinjaAio(t *testing.T) {
 		t.Errorf("got %v, %v", out.body, out.cookies)
 	}
 	v.call("GET", "/auth/me/", "").want(t, http.StatusUnauthorized, "not_authenticated")
-	foreign := must[*http.Request](t)(http.NewRequest("POST", settings.PublicURL+"/auth/login/", strings.NewReader(`{}`)))
+	foreign := mustGet[*http.Request](t)(http.NewRequest("POST", settings.PublicURL+"/auth/login/", strings.NewReader(`{}`)))
 	foreign.Header.Set("Origin", "https://evil.example")
 	v.do(foreign).want(t, http.StatusForbidden, "origin_not_allowed")
 
 	t.Run("a user whom Django signed in", func(t *testing.T) {
-		raw := withoutKid(t, &bench{now: time.Now()})
-		h := must[http.Handler](t)(ninja.New(withURL(settings, ninjaURL), articles))
+		raw := withoutKid(t, &ninjaBench{now: time.Now()})
+		h := mustGet[http.Handler](t)(ninja.New(withURL(settings, ninjaURL), articles))
 		jar := []string{"Cookie", "access_token=" + raw + "; csrftoken=WqY1Sd0nYfJ2Ux7dOJ0jLJdYb0bqk0mS", "Origin", ninjaURL}
-		wantAnswer(t, ask(h, "GET", "/auth/me/", jar...), `200 {"user_id":"42","username":"ada"}`)
-		wantAnswer(t, ask(h, "POST", "/articles/", append(jar, csrf.Header, "WqY1Sd0nYfJ2Ux7dOJ0jLJdYb0bqk0mS")...), "403 csrf_failed")
-		token := strings.TrimSuffix(strings.TrimPrefix(ask(h, "GET", "/auth/csrf/", jar...), `200 {"csrftoken":"`), `"}`)
-		wantAnswer(t, ask(h, "POST", "/articles/", append(jar, csrf.Header, token)...), `200 {"did":"POST"}`)
+		wantAnswer(t, askNinja(h, "GET", "/auth/me/", jar...), `200 {"user_id":"42","username":"ada"}`)
+		wantAnswer(t, askNinja(h, "POST", "/articles/", append(jar, csrf.Header, "WqY1Sd0nYfJ2Ux7dOJ0jLJdYb0bqk0mS")...), "403 csrf_failed")
+		token := strings.TrimSuffix(strings.TrimPrefix(askNinja(h, "GET", "/auth/csrf/", jar...), `200 {"csrftoken":"`), `"}`)
+		wantAnswer(t, askNinja(h, "POST", "/articles/", append(jar, csrf.Header, token)...), `200 {"did":"POST"}`)
 	})
 	t.Run("mistakes show when it starts", func(t *testing.T) {
 		for want, change := range map[string]func(*ninja.Settings){
@@ -702,22 +711,22 @@ func withURL(s ninja.Settings, url string) ninja.Settings {
 // With sessions, Django's tokens are taken beside them until the last is over.
 func TestDjangosTokensBesideSessions(t *testing.T) {
 	p := newProgram(t, nil).withAda(t, false)
-	guard := must[*session.Guard](t)(session.New(session.Config{Service: p.service, PublicURL: ninjaURL}))
-	b := newBench(t)
-	h := ninja.Both(guard, b.cookie(t, b.handler("django"), nil), b.handler("session")).Func(via)
-	wantAnswer(t, ask(h, "GET", "/"), "401 not_authenticated")
-	wantAnswer(t, ask(h, "GET", "/", "Cookie", "access_token="+withoutKid(t, b)), `200 {"via":"django","sub":"42"}`)
+	guard := mustGet[*session.Guard](t)(session.New(session.Config{Service: p.service, PublicURL: ninjaURL}))
+	b := newNinjaBench(t)
+	h := ninja.Both(guard, b.cookie(t, b.handler("django"), nil), b.handler("session")).Func(answerVia)
+	wantAnswer(t, askNinja(h, "GET", "/"), "401 not_authenticated")
+	wantAnswer(t, askNinja(h, "GET", "/", "Cookie", "access_token="+withoutKid(t, b)), `200 {"via":"django","sub":"42"}`)
 
 	_, access, _ := signIn(t, p.url)
-	if got := ask(h, "GET", "/", "Cookie", "__Host-access_token="+access); !strings.HasPrefix(got, `200 {"via":"session","sub":"`) {
+	if got := askNinja(h, "GET", "/", "Cookie", "__Host-access_token="+access); !strings.HasPrefix(got, `200 {"via":"session","sub":"`) {
 		t.Errorf("got %s", got)
 	}
-	wantAnswer(t, ask(h, "POST", "/", "Cookie", "__Host-access_token="+access, "Origin", ninjaURL), "403 csrf_failed")
+	wantAnswer(t, askNinja(h, "POST", "/", "Cookie", "__Host-access_token="+access, "Origin", ninjaURL), "403 csrf_failed")
 
 	// The operations are where the guides of django-ninja-aio have them, with a slash at the end or without.
 	v := newVisitor(t, p.url)
 	v.call("POST", "/auth/login/", `{"username":"ada","password":"`+adasPassword+`"}`).want(t, http.StatusOK, "")
-	stolen := must[*http.Request](t)(http.NewRequest("GET", p.url+"/auth/user/", nil))
+	stolen := mustGet[*http.Request](t)(http.NewRequest("GET", p.url+"/auth/user/", nil))
 	for _, c := range v.client.Jar.Cookies(stolen.URL) {
 		stolen.AddCookie(c)
 	}
@@ -729,7 +738,7 @@ func TestDjangosTokensBesideSessions(t *testing.T) {
 
 // What Python signs is taken here, and the reverse. Joserfc is what django-ninja-aio signs with; Debian has PyJWT.
 func TestTokensOfPythonAndOurs(t *testing.T) {
-	b := newBench(t)
+	b := newNinjaBench(t)
 	b.now = time.Now()
 	private, public := rsaPEM()
 	dir := t.TempDir()
@@ -783,7 +792,7 @@ print(token.claims["sub"], sorted(token.header))
 			}
 			cfg := b.config()
 			cfg.Now, cfg.EarlyLeeway = time.Now, 5*time.Second
-			claims := must[token.Claims](t)(must[*token.Decoder](t)(token.NewDecoder(cfg)).Decode(theirs))
+			claims := mustGet[token.Claims](t)(mustGet[*token.Decoder](t)(token.NewDecoder(cfg)).Decode(theirs))
 			if claims.String("sub") != "42" {
 				t.Errorf("we read %v", claims)
 			}
