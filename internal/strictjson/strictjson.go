@@ -341,12 +341,15 @@ func (p *parser) string(resolve bool) (string, error) {
 	p.at++ // "
 	start := p.at
 	var resolved []byte // nil until the first escape
-	for p.at < len(p.text) {
-		if isPlain(p.text[p.at]) {
-			p.at++
-			continue
+	for {
+		text, at := p.text, p.at // nearly all bytes pass here: keep both in registers
+		for at < len(text) && isPlain(text[at]) {
+			at++
 		}
-		switch c := p.text[p.at]; {
+		if p.at = at; at == len(text) {
+			return "", p.fail("string without end")
+		}
+		switch c := text[at]; {
 		case c == '"':
 			s := p.text[start:p.at]
 			if resolved != nil {
@@ -378,7 +381,6 @@ func (p *parser) string(resolve bool) (string, error) {
 			p.at += size
 		}
 	}
-	return "", p.fail("string without end")
 }
 
 // isPlain reports whether c stands for itself in a string, which nearly every byte does.
