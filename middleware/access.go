@@ -3,11 +3,13 @@ package middleware
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
 
 	"github.com/tokenjar/tokenjar/internal/answer"
+	"github.com/tokenjar/tokenjar/internal/contextkey"
 	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/token"
 )
@@ -120,9 +122,27 @@ func (a Access[U]) Protect(next http.Handler) http.Handler {
 		case a.kind == optional && !isDeferred(err) && passesOn(err):
 			next.ServeHTTP(g, g.introduce(r, nil))
 		default:
-			problem.Write(g, r, err)
+			refuse(g, r, err)
 		}
 	})
+}
+
+// refuse answers with a problem. Why a credential was not accepted is logged at debug level, in more words than the client
+// is told; what is our own fault, package problem logs as an error.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if log := logger(r.Context()); log.Enabled(r.Context(), slog.LevelDebug) {
+		log.LogAttrs(r.Context(), slog.LevelDebug, "request refused", slog.String("code", string(problem.From(err).Code)),
+			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("err", err))
+	}
+	problem.Write(w, r, err)
+}
+
+// logger returns that of the request, if a server around us has given it one.
+func logger(ctx context.Context) *slog.Logger {
+	if log, ok := ctx.Value(contextkey.Logger).(*slog.Logger); ok {
+		return log
+	}
+	return slog.Default()
 }
 
 // Func is [Access.Protect] for a function that is given the user. It is for required access: otherwise there may be none.

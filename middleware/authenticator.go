@@ -29,6 +29,9 @@ type Authenticator[U any] interface {
 // exist or may not come in: the answer is 401. A [*problem.Problem] is answered as it is. Any other error says that the
 // program cannot tell, as when its database does not answer: 503, and nobody is taken for anonymous on its account. A nil
 // user counts as not found.
+//
+// The context is the request's, and [RequestFromContext] returns the request itself, for programs that tell users apart by
+// host or address.
 type Resolver[U any] func(ctx context.Context, claims token.Claims) (U, error)
 
 // Claims is a [Resolver] for programs that need no user beyond what the token says. Such a user is as old as the token:
@@ -151,11 +154,11 @@ func rank(err error) int {
 	return 4 // the token was good, its session or its user is not
 }
 
-// Resolve asks a [Resolver] for the user of a token that has been verified, and takes its errors as described there. It is
-// for authenticators of a program's own; those of this package use it. ByCookie says that the browser sent the token by
-// itself.
-func Resolve[U any](ctx context.Context, resolve Resolver[U], verified Token, byCookie bool) (Identity[U], error) {
-	user, err := resolve(ctx, verified.Claims())
+// Resolve asks a [Resolver] for the user of a token that a request bears and that has been verified, and takes its errors as
+// described there. It is for authenticators of a program's own; those of this package use it. ByCookie says that the browser
+// sent the token by itself.
+func Resolve[U any](r *http.Request, resolve Resolver[U], verified Token, byCookie bool) (Identity[U], error) {
+	user, err := resolve(&resolving{r.Context(), r}, verified.Claims())
 	if err == nil && isNilUser(&user) {
 		err = ErrNotFound
 	}
@@ -163,6 +166,29 @@ func Resolve[U any](ctx context.Context, resolve Resolver[U], verified Token, by
 		return Identity[U]{}, resolveError(err)
 	}
 	return Identity[U]{User: user, Token: verified, ByCookie: byCookie}, nil
+}
+
+// resolving is the context of a [Resolver].
+type resolving struct {
+	context.Context
+	request *http.Request
+}
+
+type requestKey struct{}
+
+// Value implements [context.Context].
+func (c *resolving) Value(key any) any {
+	if key == (requestKey{}) {
+		return c.request
+	}
+	return c.Context.Value(key)
+}
+
+// RequestFromContext returns the request whose user a [Resolver] is asked for; it reports false for any other context. The
+// request is to be read, not changed, and its body belongs to the handler.
+func RequestFromContext(ctx context.Context) (*http.Request, bool) {
+	r, ok := ctx.Value(requestKey{}).(*http.Request)
+	return r, ok
 }
 
 func isNilUser[U any](user *U) bool {

@@ -394,3 +394,66 @@ func TestAThousandUsersNeverSeeEachOther(t *testing.T) {
 	}
 	all.Wait()
 }
+
+func TestProtectOriginOfASignIn(t *testing.T) {
+	p := newProgram(t)
+	h := p.cookie.ProtectOrigin(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "signed in") }))
+	ada := p.token(t, "ada")
+	for name, row := range map[string]struct {
+		changes []change
+		want    string
+	}{
+		"X-16: our page":                    {[]change{field("Origin", own), field("Sec-Fetch-Site", "same-origin")}, "signed in"},
+		"X-16: a trusted page":              {[]change{field("Origin", "https://spa.example"), field("Sec-Fetch-Site", "cross-site")}, "signed in"},
+		"X-16: a foreign page":              {[]change{field("Origin", "https://evil.example")}, "403 origin_not_allowed"},
+		"X-16: a sibling host":              {[]change{field("Sec-Fetch-Site", "same-site")}, "403 origin_not_allowed"},
+		"X-16: Origin null":                 {[]change{field("Origin", "null")}, "403 origin_not_allowed"},
+		"a foreign page with a bearer":      {[]change{field("Origin", "https://evil.example"), bearer(ada)}, "403 origin_not_allowed"},
+		"no browser":                        {nil, "signed in"},
+		"no browser, a dead cookie":         {[]change{cookies(forged(ada))}, "signed in"},
+		"no browser, a good cookie":         {[]change{cookies(ada)}, "403 csrf_failed"},
+		"the same with its CSRF token":      {[]change{cookies(ada), field("X-CSRFToken", p.csrf.Issue("session-of-ada"))}, "signed in"},
+		"our page, a good cookie, no token": {[]change{cookies(ada), field("Origin", own)}, "signed in"},
+		"no browser, two users":             {[]change{cookies(ada, p.token(t, "bob"))}, "401 token_invalid"},
+		"no browser, more than can be read": {[]change{field("Cookie", strings.Repeat("a=b; ", 300))}, "431 header_too_large"},
+	} {
+		t.Run(name, func(t *testing.T) { want(t, ask(h, "POST", "/login", row.changes...), row.want) })
+	}
+	want(t, ask(h, "GET", "/login", field("Origin", "https://evil.example")), "signed in")
+}
+
+func TestAResolverMayReadTheRequest(t *testing.T) {
+	p := newProgram(t)
+	byHost, err := middleware.NewBearer(p.tokens, func(ctx context.Context, claims token.Claims) (string, error) {
+		r, ok := middleware.RequestFromContext(ctx)
+		if !ok {
+			return "", errors.New("no request")
+		}
+		return claims.String("sub") + "@" + r.Host, ctx.Err()
+	})
+	check(t, err)
+	h := middleware.Required(byHost).Func(func(w http.ResponseWriter, r *http.Request, user string) {
+		_, found := middleware.RequestFromContext(r.Context())
+		fmt.Fprint(w, user, " ", found)
+	})
+	want(t, ask(h, "GET", "http://a.example/", bearer(p.token(t, "ada"))), "ada@a.example false")
+}
+
+func TestWhyARequestIsRefusedIsLoggedForWhoeverAsks(t *testing.T) {
+	p := newProgram(t)
+	other, err := token.NewEncoder(token.EncoderConfig{Keys: p.ring, Type: "at+jwt", Issuer: issuer, Audience: "https://other.example", Now: p.clock})
+	check(t, err)
+	raw, err := other.Encode(token.Claims{"sub": "ada"}, time.Minute)
+	check(t, err)
+	h := middleware.Required(p.bearer).Protect(whoami)
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
+		var log strings.Builder
+		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
+		want(t, ask(h, "GET", "/notes", bearer(raw), func(r *http.Request) {
+			*r = *r.WithContext(tokenjar.ContextWithLogger(r.Context(), logger))
+		}), "401 token_invalid")
+		if got := strings.Contains(log.String(), "claim aud: another audience"); got != (level == slog.LevelDebug) || strings.Contains(log.String(), raw) {
+			t.Errorf("at %v: %s", level, log.String())
+		}
+	}
+}

@@ -55,7 +55,7 @@ func (b *Bearer[U]) Authenticate(_ http.ResponseWriter, r *http.Request) (Identi
 	if err != nil {
 		return Identity[U]{}, err
 	}
-	return Resolve(r.Context(), b.resolve, verified, false)
+	return Resolve(r, b.resolve, verified, false)
 }
 
 func (b *Bearer[U]) peek(r *http.Request) []token.Verified {

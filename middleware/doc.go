@@ -28,7 +28,7 @@
 //
 // # What is left to the caller
 //
-// Revocation: a token is good until it expires, unless the Resolver says otherwise. Protecting the handler that signs users
-// in against CSRF: csrf.Origins.Protect. Host and method overrides: no handler behind should let a header or a form field
+// Revocation: a token is good until it expires, unless the Resolver says otherwise. Putting [Cookie.ProtectOrigin] around the
+// handlers that sign in and out. Limiting tries to sign in. Host and method overrides: no handler behind should let a header or a form field
 // change the method that was judged. CORS: put a handler in front that answers preflights.
 package middleware

@@ -89,7 +89,7 @@ func ExampleCookie() {
 		Cookie: jwt, PublicURL: address, CSRFTokens: must(csrf.NewTokens([]byte("an example key of 32 bytes......"))), CSRFClaim: "sub",
 	}))
 
-	signIn := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	signIn := auth.ProtectOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		claims := token.Claims{"sub": "7"} // once the password has been checked
 		raw, err := encoder.Encode(claims, 15*time.Minute)
 		if err == nil {
@@ -101,7 +101,7 @@ func ExampleCookie() {
 		if err != nil {
 			http.Error(w, "sign-in failed", http.StatusInternalServerError)
 		}
-	})
+	}))
 	notes := middleware.Required(auth).Func(func(w http.ResponseWriter, r *http.Request, account Account) {
 		fmt.Fprint(w, r.Method, " by account ", account.ID)
 	})

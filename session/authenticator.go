@@ -36,5 +36,5 @@ func (a authenticator[U]) Authenticate(w http.ResponseWriter, r *http.Request) (
 	if err != nil {
 		return middleware.Identity[U]{}, err
 	}
-	return middleware.Resolve(r.Context(), a.resolve, id, byCookie)
+	return middleware.Resolve(r, a.resolve, id, byCookie)
 }
