@@ -120,7 +120,7 @@ func recall(e tokencache.Entry) Verified {
 	memo := e.Memo()
 	at := func(i int) int { return int(memo[i]) | int(memo[i+1])<<8 }
 	texts := memo[memoHeader:]
-	v := Verified{payload: e.Token()[at(0):at(2)], subject: texts[:at(4)], issuer: texts[at(4):]}
+	v := Verified{header: e.Token()[:at(0)-1], payload: e.Token()[at(0):at(2)], subject: texts[:at(4)], issuer: texts[at(4):]}
 	if e.Expires() != math.MaxInt64 {
 		v.expires = time.Unix(e.Expires(), 0).UTC()
 	}

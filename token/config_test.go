@@ -36,6 +36,10 @@ func TestDecoderConfigErrorsNameTheSetting(t *testing.T) {
 		{"Audience with NUL", func(c *token.DecoderConfig) { c.Audience = "a\x00" }, "Audience is longer than 255 bytes or has control characters"},
 		{"Issuer and any", func(c *token.DecoderConfig) { c.InsecureAnyIssuer = true }, "Issuer and InsecureAnyIssuer are both set"},
 		{"Audience and any", func(c *token.DecoderConfig) { c.InsecureAnyAudience = true }, "Audience and InsecureAnyAudience are both set"},
+		{"MoreAudiences and any", func(c *token.DecoderConfig) {
+			c.Audience, c.InsecureAnyAudience, c.MoreAudiences = "", true, []string{"a"}
+		}, "MoreAudiences and InsecureAnyAudience are both set"},
+		{"C-06 an empty one of MoreAudiences", func(c *token.DecoderConfig) { c.MoreAudiences = []string{"a", ""} }, "MoreAudiences has a name that is empty"},
 		{"negative Leeway", func(c *token.DecoderConfig) { c.Leeway = -1 }, "Leeway must be between 0 and 60 seconds"},
 		{"Leeway over a minute", func(c *token.DecoderConfig) { c.Leeway = time.Minute + 1 }, "Leeway must be between 0 and 60 seconds"},
 		{"EarlyLeeway over", func(c *token.DecoderConfig) { c.EarlyLeeway = time.Hour }, "EarlyLeeway must be between 0 and 60 seconds"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type DecoderConfig struct {
 
 	// Issuer must equal iss. Audience must equal aud or one of its elements. Compared byte for byte.
 	Issuer, Audience string
+
+	// MoreAudiences are further names of this service: aud, or one of its elements, may equal one of them instead.
+	MoreAudiences []string
 
 	// InsecureAnyIssuer takes tokens of every iss and of none, where Issuer is empty. A signature then says only that
 	// somebody with one of the Keys made the token: whoever shares a key can speak for everybody's users. Look at
@@ -83,6 +87,7 @@ func NewDecoder(config DecoderConfig) (*Decoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: DecoderConfig.Rules: %w", err)
 	}
+	config.MoreAudiences = slices.Clone(config.MoreAudiences)
 	return &Decoder{config: config, rules: rules}, nil
 }
 
@@ -115,6 +120,12 @@ func (c *DecoderConfig) check() error {
 		case !isName(one.value):
 			return fmt.Errorf("%s is longer than 255 bytes or has control characters", one.name)
 		}
+	}
+	switch {
+	case c.InsecureAnyAudience && len(c.MoreAudiences) > 0:
+		return errors.New("MoreAudiences and InsecureAnyAudience are both set: leave one out")
+	case slices.ContainsFunc(c.MoreAudiences, func(name string) bool { return !isName(name) }):
+		return errors.New("MoreAudiences has a name that is empty, longer than 255 bytes or has control characters")
 	}
 	if c.Leeway < 0 || c.Leeway > maxLeeway {
 		return errors.New("Leeway must be between 0 and 60 seconds")

@@ -12,12 +12,13 @@ import (
 // writes them, of which there is one at every request. They agree wherever the plain one has an opinion (FuzzHeader).
 
 // refusedMembers are header members that would change what the signature covers or which key checks it, and those
-// of encrypted tokens. "crit" demands extensions and we have none (RFC 7515 section 4.1.11), "b64" changes the
+// of encrypted tokens (RFC 7516 section 4.1, RFC 7518 section 4). "crit" demands extensions and we have none (RFC 7515 section 4.1.11), "b64" changes the
 // signing input (RFC 7797), the keys and addresses are an attacker's (RFC 8725 section 3.10), and "cty" announces a
 // token within the token (RFC 7519 section 5.2).
 var refusedMembers = map[string]bool{
-	"crit": true, "b64": true, "cty": true, "zip": true, "enc": true,
+	"crit": true, "b64": true, "cty": true,
 	"jku": true, "jwk": true, "x5u": true, "x5c": true,
+	"enc": true, "zip": true, "epk": true, "apu": true, "apv": true, "iv": true, "tag": true, "p2s": true, "p2c": true,
 }
 
 var (

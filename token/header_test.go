@@ -141,6 +141,8 @@ func TestJ17StrictHeader(t *testing.T) {
 		"crit naming b64":                              `{"alg":"HS256","kid":"k","typ":"at+jwt","crit":["b64"],"b64":false}`,
 		"b64 without crit":                             `{"alg":"HS256","kid":"k","typ":"at+jwt","b64":false}`,
 		"b64 true":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","b64":true}`,
+		"J-15 p2c of a key derivation":                 `{"alg":"HS256","kid":"k","typ":"at+jwt","p2c":2147483647}`,
+		"J-14 epk of a key agreement":                  `{"alg":"HS256","kid":"k","typ":"at+jwt","epk":{}}`,
 		"J-14 zip":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","zip":"DEF"}`,
 		"J-14 enc":                                     `{"alg":"HS256","kid":"k","typ":"at+jwt","enc":"A256GCM"}`,
 		"J-23 cty JWT":                                 `{"alg":"HS256","kid":"k","typ":"at+jwt","cty":"JWT"}`,

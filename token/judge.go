@@ -2,6 +2,7 @@ package token
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tokenjar/tokenjar/internal/strictjson"
@@ -55,7 +56,8 @@ func (d *Decoder) judge(claims Claims) error {
 	if !c.InsecureAnyIssuer && issuer != c.Issuer {
 		return &ClaimError{Claim: "iss", Reason: "another issuer"}
 	}
-	if !c.InsecureAnyAudience && !isFor(audience, c.Audience) {
+	if !c.InsecureAnyAudience && !isFor(audience, c.Audience) &&
+		!slices.ContainsFunc(c.MoreAudiences, func(name string) bool { return isFor(audience, name) }) {
 		return &ClaimError{Claim: "aud", Reason: "another audience"}
 	}
 	for i := range d.rules {

@@ -41,14 +41,17 @@ func ParseKey(jwk []byte) (*Key, error) {
 
 // ParseKeySet reads {"keys":[...]}, or a single JWK as a set of one. Any key that [ParseKey] refuses, a kid given
 // twice, or symmetric beside asymmetric keys refuse the whole set: half a key set is a surprise in waiting.
-func ParseKeySet(jwks []byte) ([]*Key, error) {
+func ParseKeySet(jwks []byte) ([]*Key, error) { return parseKeySet(jwks, "") }
+
+// parseKeySet reads a set in which RSA keys that do not say their algorithm are for rsa, if it is not empty.
+func parseKeySet(jwks []byte, rsa Algorithm) ([]*Key, error) {
 	object, err := readKeyObject(jwks)
 	if err != nil {
 		return nil, err
 	}
 	list, isSet := object["keys"].([]any)
 	if _, single := object["kty"]; single && !isSet {
-		key, err := parseKey(object)
+		key, err := parseKeyFor(object, rsa)
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +66,7 @@ func ParseKeySet(jwks []byte) ([]*Key, error) {
 		if !ok {
 			return nil, fmt.Errorf("token: key %d of the set is not an object", i)
 		}
-		key, err := parseKey(object)
+		key, err := parseKeyFor(object, rsa)
 		if err != nil {
 			return nil, fmt.Errorf("token: key %d of the set: %w", i, err)
 		}
@@ -73,6 +76,14 @@ func ParseKeySet(jwks []byte) ([]*Key, error) {
 		return nil, err
 	}
 	return keys, nil
+}
+
+// parseKeyFor reads a key; an RSA key that does not say its algorithm is for rsa, if it is not empty.
+func parseKeyFor(object map[string]any, rsa Algorithm) (*Key, error) {
+	if _, says := object["alg"]; !says && rsa != "" && object["kty"] == "RSA" {
+		object["alg"] = string(rsa)
+	}
+	return parseKey(object)
 }
 
 func readKeyObject(data []byte) (map[string]any, error) {

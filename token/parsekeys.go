@@ -8,7 +8,7 @@ import (
 
 // ParseKeys reads the keys that a setting holds, such as an environment variable or a file that it names: one key in PEM (as
 // [ParsePEM]), or a JWK or a JWK Set (as [ParseKeySet]), whichever the text is. The kids are the JWKs' own, or thumbprints.
-// A key in PEM does not say its algorithm: for RSA it becomes RS256, so for another one give a JWK with "alg", or use
+// An RSA key that does not say its algorithm, as in PEM, becomes one for RS256: for another one give a JWK with "alg", or use
 // ParsePEM.
 //
 // Every error begins with the setting's name, as in "JWT_PRIVATE_KEY: is required" for blank text, says what to do, and
@@ -27,7 +27,7 @@ func parseKeys(text []byte) ([]*Key, error) {
 	case len(text) == 0:
 		return nil, errors.New("is required")
 	case text[0] == '{':
-		return ParseKeySet(text)
+		return parseKeySet(text, RS256)
 	case !bytes.Contains(text, begin):
 		return nil, errors.New("is neither PEM nor a JWK or a JWK Set: PEM begins with -----BEGIN, the others with {")
 	case bytes.IndexByte(text, '\n') < 0 && bytes.Contains(text, []byte(`\n`)):

@@ -63,6 +63,26 @@ func TestParseKeysReadsWhateverTheTextIs(t *testing.T) {
 	}
 }
 
+func TestParseKeysTakesAnRSAKeyThatSaysNoAlgorithmForRS256(t *testing.T) {
+	public, err := newKey(t, "r", token.PS256).MarshalPublic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := bytes.Replace(public, []byte(`"alg":"PS256",`), nil, 1)
+	for text, want := range map[string]token.Algorithm{string(silent): token.RS256, string(public): token.PS256, `{"keys":[` + string(silent) + `]}`: token.RS256} {
+		keys, err := token.ParseKeys("JWT_KEY", []byte(text))
+		if err != nil || keys[0].Algorithm() != want {
+			t.Errorf("%s: got %v, %v, want %s", text, keys, err, want)
+		}
+	}
+	if _, err := token.ParseKeySet(silent); err == nil {
+		t.Error("ParseKeySet guesses as well")
+	}
+	if _, err := token.ParseKeys("JWT_KEY", bytes.Replace(public, []byte(`"alg":"PS256"`), []byte(`"alg":null`), 1)); err == nil {
+		t.Error("an alg that is no text counts as none")
+	}
+}
+
 func TestK10ParseKeysErrorsNameTheSettingAndNoKey(t *testing.T) {
 	key := newKey(t, "my-key", token.ES256)
 	text := string(pemOf(t, key))

@@ -23,7 +23,8 @@ type Rule struct {
 	Value  any
 	Values []any
 
-	// AllowBlank accepts null, "", [] and {}.
+	// AllowBlank accepts "", [] and {}, and null unless the claim is Essential. Where Value or Values are given, a blank
+	// claim must meet them like any other.
 	AllowBlank bool
 }
 
@@ -75,10 +76,7 @@ func (r *compiledRule) judge(claims Claims) string {
 		return "missing"
 	case !present:
 		return ""
-	case isBlank(value):
-		if r.AllowBlank {
-			return ""
-		}
+	case isBlank(value) && (!r.AllowBlank || value == nil && r.Essential):
 		return "blank"
 	case r.allowed != nil && !r.allows(value):
 		return "value not allowed"

@@ -19,7 +19,7 @@ var _, _ Verifier = (*Decoder)(nil), (*Cache)(nil)
 // whoever asks. It was good at that moment; that it still is, or was not revoked, it does not say. It is a value: safe to
 // copy, to compare, to keep and to use concurrently. What is kept keeps up to 12 KiB in memory.
 type Verified struct {
-	payload         string // base64url
+	header, payload string // base64url
 	subject, issuer string
 	expires         time.Time
 }
@@ -36,6 +36,13 @@ func (v Verified) Issuer() string { return v.issuer }
 // ExpiresAt returns exp in UTC, without leeway, and the zero time when the token has none, which only
 // [DecoderConfig.InsecureOptionalExpiry] accepts.
 func (v Verified) ExpiresAt() time.Time { return v.expires }
+
+// Header returns what the token's header says, read anew at each call: KeyID is "" where it names none. It is for logs and
+// the like: nothing in it was needed to trust the token but what has been checked.
+func (v Verified) Header() Header {
+	h, _ := readHeader(v.header) // it was read when the token was verified; of the zero value there is none
+	return h.Header
+}
 
 // Claims returns all claims, read anew at each call: the caller may keep and change them. The zero Verified has none, and
 // then the map is empty.
@@ -65,7 +72,7 @@ func (d *Decoder) verify(ctx context.Context, raw string) (v Verified, w window,
 		return Verified{}, window{}, err
 	}
 	begin, end := payloadOf(raw)
-	v = Verified{payload: raw[begin:end], subject: claims.String("sub"), issuer: claims.String("iss")}
+	v = Verified{header: raw[:begin-1], payload: raw[begin:end], subject: claims.String("sub"), issuer: claims.String("iss")}
 	w = window{starts: math.MinInt64, ends: math.MaxInt64, whole: true}
 	if exp, ok := claims.Time("exp"); ok {
 		v.expires, w.ends = exp, exp.Unix()

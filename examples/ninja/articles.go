@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -96,10 +95,6 @@ func New(s Settings, articles http.Handler) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	fromOwnPages, err := ownPages(s.PublicURL)
-	if err != nil {
-		return nil, err
-	}
 
 	signedIn := middleware.Required(bearer, p.jar) // auth = [Bearer(), Cookie()]
 	byCookie := middleware.Required(p.jar)
@@ -110,27 +105,9 @@ func New(s Settings, articles http.Handler) (http.Handler, error) {
 	}.Protect(articles))
 	mux.Handle("GET /auth/me/{$}", byCookie.Func(p.me))
 	mux.Handle("GET /auth/csrf/{$}", byCookie.Protect(http.HandlerFunc(p.csrf)))
-	mux.Handle("POST /auth/login/{$}", fromOwnPages(p.login))
-	mux.Handle("POST /auth/logout/{$}", fromOwnPages(p.logout))
+	mux.Handle("POST /auth/login/{$}", p.jar.ProtectOrigin(http.HandlerFunc(p.login)))
+	mux.Handle("POST /auth/logout/{$}", p.jar.ProtectOrigin(http.HandlerFunc(p.logout)))
 	return mux, nil
-}
-
-// ownPages protects what nobody is signed in for yet: without it another site could sign a visitor in to an account of its
-// choice.
-func ownPages(publicURL string) (func(http.HandlerFunc) http.Handler, error) {
-	u, err := url.Parse(publicURL)
-	if err != nil {
-		return nil, err
-	}
-	own, err := csrf.SerializeOrigin(u)
-	if err != nil {
-		return nil, err
-	}
-	origins, err := csrf.NewOrigins(nil) // CSRF_TRUSTED_ORIGINS
-	if err != nil {
-		return nil, err
-	}
-	return func(h http.HandlerFunc) http.Handler { return origins.Protect(own, problem.Write, h) }, nil
 }
 
 // account is auth_handler. What it cannot tell, because the table does not answer, is 503 and not 401.
