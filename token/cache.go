@@ -27,10 +27,10 @@ import (
 //   - What was refused is not remembered, so that no forgery, however well formed, takes the place of a good token.
 //   - Neither are tokens over 4 KiB, nor those whose exp, nbf or iat has a fraction of a second: they are verified at each
 //     call.
-//   - It needs at most 25 MiB and starts small; beyond, the tokens that came first go first. It runs nothing in the
-//     background: tokens that have expired go at most a minute after another one was added.
+//   - It needs at most 25 MiB and starts small; beyond, the tokens that came first go first, which is also how those without
+//     exp go. It runs nothing in the background: what has expired is dropped when a token is added, once a minute.
 //
-// It is safe for concurrent use, and readers never wait for one another.
+// It is safe for concurrent use, and readers never wait for one another. [NewCache] makes one.
 type Cache struct {
 	decoder *Decoder
 	keys    EpochKeySet
