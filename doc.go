@@ -3,10 +3,11 @@
 // This package is what the product does, without HTTP and without SQL: a [Service] signs users in, renews their
 // sessions, ends them and verifies tokens. Around it:
 //
-//   - package session puts it in front of a net/http handler
+//   - package session puts it in front of a net/http handler; package middleware has rules for methods, routes and users
 //   - package httpapi serves sign-in, renewal and sign-out as JSON operations
 //   - package store/sqlite and package store/memory keep sessions, users and the sealed key ring
-//   - package token, package cookie, package csrf and package password are usable alone
+//   - packages token, jwks, cookie, csrf, password and middleware are usable alone, by programs without sessions of ours
+//   - package tokenjartest signs users in for the tests of a program
 //
 // Start with [New]; examples/embed is a complete program.
 //
