@@ -119,7 +119,7 @@ func (a Access[U]) Protect(next http.Handler) http.Handler {
 		switch {
 		case err == nil:
 			next.ServeHTTP(g, g.introduce(r, &id))
-		case a.kind == optional && !isDeferred(err) && passesOn(err):
+		case a.kind == optional && !isDeferred(err) && (err == ErrNoCredential || isUnauthorized(err)):
 			next.ServeHTTP(g, g.introduce(r, nil))
 		default:
 			refuse(g, r, err)

@@ -166,8 +166,9 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/notes/administrators", "/notes/administrators"},
 		{"GET", "/API/v1/x", "401 not_authenticated"},
 		// What another program would read otherwise.
-		{"GET", "/notes/%61dmin/x", "401 not_authenticated"},
-		{"GET", "/%6eotes/%37", "/notes/7"},
+		{"GET", "/notes/%61dmin/x", "400 bad_path"},
+		{"GET", "/%6eotes/%37", "400 bad_path"},
+		{"GET", "/notes/%37", "/notes/7 /notes/%37"},
 		{"GET", "/notes/x/../admin", "400 bad_path"},
 		{"GET", "/notes/%2e%2e/admin", "400 bad_path"},
 		{"GET", "/notes%2fadmin", "400 bad_path"},
@@ -182,9 +183,11 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/notes/admin;x=1", "400 bad_path"},
 		{"GET", "/notes;x/admin", "400 bad_path"},
 		{"GET", "/notes/7;x=1", "/notes/7;x=1"},
-		{"GET", "/notes/caf%c3%a9", "/notes/café"},
-		{"GET", "/notes/a%3bb", "/notes/a;b /notes/a%3Bb"},
-		{"GET", "/notes/a%3fb", "/notes/a?b"},
+		{"GET", "/notes/caf%c3%a9", "/notes/café /notes/caf%c3%a9"},
+		{"GET", "/notes/caf%C3%A9", "/notes/café"},
+		{"GET", "/notes/a%3bb", "/notes/a;b /notes/a%3bb"},
+		{"GET", "/notes/a%3Fb", "/notes/a?b"},
+		{"GET", "/notes/ada%40example.com", "/notes/ada@example.com /notes/ada%40example.com"},
 	} {
 		t.Run(row.method+" "+row.path, func(t *testing.T) {
 			w := ask(h, row.method, "http://app.example"+strings.ReplaceAll(row.path, `\`, "%5c"))
@@ -206,15 +209,63 @@ func TestRoutes(t *testing.T) {
 		h := http.StripPrefix("/v1", middleware.Routes{"/v1": middleware.Public[*account](), "/notes": signedIn}.Protect(seen))
 		want(t, ask(h, "GET", "/v1/notes"), "401 not_authenticated")
 	})
-	t.Run("the request of the caller stays as it is", func(t *testing.T) {
-		var before *http.Request
-		ask(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			before = r
-			h.ServeHTTP(w, r)
-		}), "GET", "/%6eotes/x")
-		if before.URL.RawPath != "/%6eotes/x" {
-			t.Errorf("it was changed to %q", before.URL.RawPath)
-		}
+}
+
+// Routers by decoded paths and routers by escapes as they were sent must come to the same prefix.
+func TestEveryReadingOfAPathComesUnderTheSamePolicy(t *testing.T) {
+	p := newProgram(t)
+	signedIn, public := middleware.Required(p.bearer), middleware.Public[*account]()
+	opened := middleware.Routes{
+		"/": public, "/@admin": signedIn, "/v1/notes:purge": signedIn, "/a|b": signedIn, "/café": signedIn, "/straße": signedIn,
+	}.Protect(whoami)
+	closed := middleware.Routes{"/": signedIn, "/static": public, "/@public": public}.Protect(whoami)
+	for _, row := range []struct {
+		name, path string
+		h          http.Handler
+		want       string
+	}{
+		{"P-16: a reserved character, as it is", "/@admin/users", opened, "401 not_authenticated"},
+		{"P-16: escaped", "/%40admin/users", opened, "400 bad_path"},
+		{"P-16: a colon, as it is", "/v1/notes:purge", opened, "401 not_authenticated"},
+		{"P-16: escaped", "/v1/notes%3Apurge", opened, "400 bad_path"},
+		{"P-16: escaped in lower case", "/v1/notes%3apurge", opened, "400 bad_path"},
+		{"P-22: in the absolute form", "http://app.example/v1/notes%3Apurge", opened, "400 bad_path"},
+		{"a character that net/url escapes", "/a|b", opened, "401 not_authenticated"},
+		{"the same, escaped", "/a%7Cb", opened, "401 not_authenticated"},
+		{"non-ASCII, escaped as browsers do", "/caf%C3%A9/x", opened, "401 not_authenticated"},
+		{"non-ASCII, in another case", "/CAF%C3%89/x", opened, "400 bad_path"},
+		{"non-ASCII, escaped in lower case", "/caf%c3%a9/x", opened, "400 bad_path"},
+		{"a letter that has another one in upper case", "/stra%C5%BF%C5%BFe", opened, "nobody"},
+		{"the long s", "/%C5%BFtra%C3%9Fe", opened, "400 bad_path"},
+		{"escapes where nothing depends on them", "/users/ada%40example.com", opened, "nobody"},
+		{"open, as it is", "/static/app.js", closed, "nobody"},
+		{"open when decoded alone", "/st%61tic/1", closed, "400 bad_path"},
+		{"the same beside a brace that net/url would escape", "/st%61tic/1{", closed, "400 bad_path"},
+		{"P-14: an encoded slash", "/static%2Fsecret", closed, "400 bad_path"},
+		{"P-14: an encoded slash beside a brace", "/static%2Fsecret{", closed, "400 bad_path"},
+		{"P-14: an encoded slash beside a raw byte", "/static%2Fsecret\x80", closed, "400 bad_path"},
+		{"a raw byte", "/static/\xff", closed, "400 bad_path"},
+		{"P-19: a fragment", "/static/x#/y", closed, "400 bad_path"},
+		{"a brace", "/static/{x}", closed, "nobody"},
+		{"open when decoded alone, a reserved character", "/%40public/x", closed, "400 bad_path"},
+		{"parameters, decoded", "/static%3B/x", closed, "400 bad_path"},
+		{"parameters", "/static;/x", closed, "400 bad_path"},
+	} {
+		t.Run(row.name+" "+row.path, func(t *testing.T) { want(t, ask(row.h, "GET", row.path), row.want) })
+	}
+	t.Run("one of the two forms was changed on the way", func(t *testing.T) {
+		want(t, ask(closed, "GET", "/%73tatic/x", func(r *http.Request) { r.URL.Path = "/static/y" }), "400 bad_path")
+		want(t, ask(closed, "GET", "/x", func(r *http.Request) { r.URL.RawPath = "/static" }), "400 bad_path")
+	})
+	t.Run("the request is passed on as it is", func(t *testing.T) {
+		ask(closed, "GET", "/static/%7Ex", func(r *http.Request) {
+			url := *r.URL
+			t.Cleanup(func() {
+				if *r.URL != url {
+					t.Errorf("%v became %v", url, *r.URL)
+				}
+			})
+		})
 	})
 }
 
@@ -246,6 +297,11 @@ func TestWhatCannotWorkPanicsAtTheStart(t *testing.T) {
 		"a route without slash":           func() { middleware.Routes{"notes": signedIn}.Protect(whoami) },
 		"a route that is no clean path":   func() { middleware.Routes{"/a/../b": signedIn}.Protect(whoami) },
 		"a route with an escape":          func() { middleware.Routes{"/%61": signedIn}.Protect(whoami) },
+		"a route with a wildcard":         func() { middleware.Routes{"/users/{id}/admin": signedIn}.Protect(whoami) },
+		"a route with a star":             func() { middleware.Routes{"/users/*": signedIn}.Protect(whoami) },
+		"a route with parameters":         func() { middleware.Routes{"/a;b": signedIn}.Protect(whoami) },
+		"a route with a line break":       func() { middleware.Routes{"/a\nb": signedIn}.Protect(whoami) },
+		"a route in two cases, not ASCII": func() { middleware.Routes{"/É": signedIn, "/é": signedIn}.Protect(whoami) },
 		"a route given twice":             func() { middleware.Routes{"/a": signedIn, "/a/": signedIn}.Protect(whoami) },
 		"routes that differ in case":      func() { middleware.Routes{"/a": signedIn, "/A": signedIn}.Protect(whoami) },
 		"a route of the zero access":      func() { middleware.Routes{"/": middleware.Access[*account]{}}.Protect(whoami) },

@@ -47,8 +47,9 @@ var ErrNoCredential error = &coded{"not_authenticated", "middleware: no credenti
 // errUserGone is [ErrNotFound] as a client is told of it: the token was genuine, and renewing it would not help.
 var errUserGone = problem.New(problem.SessionEnded)
 
-// errTwoUsers: whoever built the request mixed two identities, and nobody can tell which of them was meant.
-var errTwoUsers = problem.New(problem.TokenInvalid).
+// ErrTwoUsers refuses a request that bears tokens of two users: whoever built it mixed two identities, and nobody can tell
+// which of them was meant. It is a 401 that ends a chain.
+var ErrTwoUsers = problem.New(problem.TokenInvalid).
 	WithDetail("The request bears tokens of two users. Delete this site's cookies and sign in again.")
 
 // coded is an error with a code of package problem.
@@ -69,8 +70,10 @@ func (e *deferred) Unwrap() error { return e.err }
 
 // passesOn reports whether the next authenticator of a chain is asked.
 func passesOn(err error) bool {
-	return err == ErrNoCredential || isDeferred(err) || problem.From(err).Status == http.StatusUnauthorized
+	return err == ErrNoCredential || isDeferred(err) || isUnauthorized(err) && !errors.Is(err, ErrTwoUsers)
 }
+
+func isUnauthorized(err error) bool { return problem.From(err).Status == http.StatusUnauthorized }
 
 func isDeferred(err error) bool {
 	_, ok := errors.AsType[*deferred](err)
@@ -79,7 +82,7 @@ func isDeferred(err error) bool {
 
 // A peeker can tell which tokens of its kind a request bears that verify, without asking whose they are.
 type peeker interface {
-	peek(r *http.Request) []token.Verified
+	peek(ctx context.Context, r *http.Request) []token.Verified
 }
 
 // authenticate asks the members of a chain in order: the first that succeeds counts. Of the reasons why none did, the one
@@ -94,7 +97,7 @@ func authenticate[U any](chain []Authenticator[U], w http.ResponseWriter, r *htt
 		switch {
 		case err == nil:
 			return id, nil
-		case err == errTwoUsers || !passesOn(err):
+		case !passesOn(err):
 			return Identity[U]{}, err
 		}
 		reason = better(reason, err)
@@ -106,26 +109,29 @@ func authenticate[U any](chain []Authenticator[U], w http.ResponseWriter, r *htt
 // name another user of the same issuer.
 func checkBeside[U any](others []Authenticator[U], r *http.Request, winner Token) error {
 	won, ok := winner.(token.Verified)
-	if !ok {
+	if !ok || len(others) == 0 {
 		return nil
 	}
+	settled, cancel := context.WithCancel(r.Context())
+	cancel() // a request that has been let in waits for nobody's keys
 	for _, other := range others {
 		other, ok := other.(peeker)
 		if !ok {
 			continue
 		}
-		for _, beside := range other.peek(r) {
+		for _, beside := range other.peek(settled, r) {
 			if anotherUser(won, beside) {
-				return errTwoUsers
+				return ErrTwoUsers
 			}
 		}
 	}
 	return nil
 }
 
-// anotherUser reports whether two tokens of one issuer speak for two users. Of two issuers, nothing can be compared.
+// anotherUser reports whether two tokens of one issuer speak for two users, or may: without a subject, only a token that
+// says the same is for the same user. Of two issuers, nothing can be compared.
 func anotherUser(a, b token.Verified) bool {
-	return a.Issuer() == b.Issuer() && a.Subject() != b.Subject()
+	return a != b && a.Issuer() == b.Issuer() && (a.Subject() != b.Subject() || a.Subject() == "")
 }
 
 // better returns the error that tells more. A refusal that waited for the others comes before all of them: no other
@@ -201,13 +207,40 @@ func isNilUser[U any](user *U) bool {
 
 // resolveError tells a user who is not there from a program that cannot tell.
 func resolveError(err error) error {
-	switch problem.From(err).Code {
-	case problem.NotFound:
-		return errUserGone
-	case problem.Internal:
+	switch code, known := meaning(err); {
+	case !known:
 		return fmt.Errorf("%w: resolve user: %w", errUnavailable, err)
+	case code == problem.NotFound:
+		return errUserGone
 	}
 	return fmt.Errorf("resolve user: %w", err)
 }
 
 var errUnavailable error = &coded{"store_unavailable", "middleware: store unavailable"}
+
+// meaning returns the code that an error of a resolver stands for. Only what says so itself counts: an expired token that
+// the program used against another service, or a fault beside "not found", are the program's and not the request's.
+func meaning(err error) (code problem.Code, known bool) {
+	switch e := err.(type) {
+	case *problem.Problem:
+		if e == nil {
+			return "", false
+		}
+		return e.Code, true
+	case interface{ ProblemCode() string }:
+		return problem.Code(e.ProblemCode()), true
+	case interface{ Unwrap() error }:
+		return meaning(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for i, one := range e.Unwrap() {
+			switch next, known := meaning(one); {
+			case !known || i > 0 && next != code:
+				return "", false
+			default:
+				code = next
+			}
+		}
+		return code, code != ""
+	}
+	return problem.Overloaded, err == context.Canceled || err == context.DeadlineExceeded
+}

@@ -95,16 +95,23 @@ func TestWhatAResolverSays(t *testing.T) {
 		err  error
 		want string
 	}{
-		"not found":                           {middleware.ErrNotFound, "401 session_ended"},
-		"not found, wrapped":                  {fmt.Errorf("load account: %w", middleware.ErrNotFound), "401 session_ended"},
-		"not found, in tokenjar's words":      {tokenjar.ErrNotFound, "401 session_ended"},
-		"a database that does not answer":     {errDatabase, "503 store_unavailable"},
-		"the same, in tokenjar's words":       {fmt.Errorf("x: %w", tokenjar.ErrStoreUnavailable), "503 store_unavailable"},
-		"no answer and nothing found":         {errors.Join(middleware.ErrNotFound, tokenjar.ErrStoreUnavailable), "503 store_unavailable"},
-		"time ran out":                        {context.DeadlineExceeded, "503 overloaded"},
-		"the client left":                     {context.Canceled, "503 overloaded"},
-		"a problem of the program's own":      {problem.New(problem.PermissionDenied), "403 permission_denied"},
-		"a problem that is the program's bug": {problem.New(problem.Internal), "500 internal_error"},
+		"not found":                            {middleware.ErrNotFound, "401 session_ended"},
+		"not found, wrapped":                   {fmt.Errorf("load account: %w", middleware.ErrNotFound), "401 session_ended"},
+		"not found, in tokenjar's words":       {tokenjar.ErrNotFound, "401 session_ended"},
+		"a database that does not answer":      {errDatabase, "503 store_unavailable"},
+		"the same, in tokenjar's words":        {fmt.Errorf("x: %w", tokenjar.ErrStoreUnavailable), "503 store_unavailable"},
+		"no answer and nothing found":          {errors.Join(middleware.ErrNotFound, tokenjar.ErrStoreUnavailable), "503 store_unavailable"},
+		"not found, beside a fault":            {errors.Join(middleware.ErrNotFound, errDatabase), "503 store_unavailable"},
+		"a token of the program's own is over": {fmt.Errorf("call user service: %w", token.ErrExpired), "503 store_unavailable"},
+		"one that does not verify":             {token.ErrSignature, "503 store_unavailable"},
+		"too many cookies elsewhere":           {cookie.ErrTooMany, "503 store_unavailable"},
+		"a problem, beside a fault":            {errors.Join(problem.New(problem.SessionEnded), errDatabase), "503 store_unavailable"},
+		"a problem that is nil":                {(*problem.Problem)(nil), "503 store_unavailable"},
+		"not found, twice":                     {errors.Join(middleware.ErrNotFound, tokenjar.ErrNotFound), "401 session_ended"},
+		"time ran out":                         {context.DeadlineExceeded, "503 overloaded"},
+		"the client left":                      {context.Canceled, "503 overloaded"},
+		"a problem of the program's own":       {problem.New(problem.PermissionDenied), "403 permission_denied"},
+		"a problem that is the program's bug":  {problem.New(problem.Internal), "500 internal_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p.fault.Store(&row.err)
@@ -168,6 +175,8 @@ func TestCookie(t *testing.T) {
 		"CK-01: a bad one last":                              {"GET", []change{cookies(ada, forged(ada))}, "ada"},
 		"CK-01: two users":                                   {"GET", []change{cookies(ada, bob)}, "401 token_invalid"},
 		"CK-01: two of one user: the one that lives longest": {"POST", []change{cookies(ada, later), field("Origin", own), field("X-CSRFToken", p.csrf.Issue("the newer session"))}, "ada"},
+		"CK-01: two of nobody in particular":                 {"GET", []change{cookies(p.withoutSubject(t), p.withoutSubject(t))}, "401 token_invalid"},
+		"CK-01: two users and a foreign page":                {"POST", []change{cookies(ada, bob), field("Origin", "https://evil.example")}, "401 token_invalid"},
 		"CK-03: the name in another case":                    {"GET", []change{field("Cookie", "__host-access_token="+ada)}, "401 not_authenticated"},
 		"CK-02: the name without prefix":                     {"GET", []change{field("Cookie", "access_token="+ada)}, "401 not_authenticated"},
 		"CK-14: more cookies than are read":                  {"GET", []change{cookies(ada), field("Cookie", strings.Repeat("a=b; ", 300)+"a=b")}, "431 header_too_large"},
@@ -264,6 +273,16 @@ func TestMistakesOfTheConfigurationAreNamed(t *testing.T) {
 		if _, err := middleware.NewBearer((*token.Cache)(nil), p.resolve); err == nil {
 			t.Error("a nil cache is taken")
 		}
+		ignoring, err := token.NewDecoder(token.DecoderConfig{Keys: p.ring, Type: "at+jwt", Issuer: issuer, Audience: audience, InsecureIgnoreTimes: true})
+		check(t, err)
+		for name, tokens := range map[string]token.Verifier{"times that nobody judges": ignoring, "a zero decoder": new(token.Decoder), "a zero cache": new(token.Cache)} {
+			if _, err := middleware.NewBearer(tokens, p.resolve); err == nil {
+				t.Errorf("%s: taken", name)
+			}
+			if _, err := middleware.NewCookie(tokens, p.resolve, p.cookieConfig()); err == nil {
+				t.Errorf("%s: taken by a cookie", name)
+			}
+		}
 	})
 	cfg := p.cookieConfig()
 	cfg.PublicURL, cfg.Cookie.InsecureAllowHTTP = "http://localhost:8080", true
@@ -281,6 +300,7 @@ func TestChains(t *testing.T) {
 	expired := p.token(t, "ada")
 	p.at(start)
 	foreign := field("Origin", "https://evil.example")
+	nobody := p.withoutSubject(t)
 	for name, row := range map[string]struct {
 		method      string
 		changes     []change
@@ -295,6 +315,10 @@ func TestChains(t *testing.T) {
 		"J-33: nor one whose user is gone":                 {"GET", []change{cookies(p.token(t, "gone")), bearer(ada)}, "ada", "401 token_invalid"},
 		"J-33: a bad bearer does not hide a good cookie":   {"GET", []change{cookies(ada), bearer(forged(ada))}, "ada", "ada"},
 		"J-33: two users":                                  {"GET", []change{cookies(ada), bearer(bob)}, "401 token_invalid", "401 token_invalid"},
+		"J-33: two users in the cookies":                   {"GET", []change{cookies(ada, bob), bearer(bob)}, "401 token_invalid", "401 token_invalid"},
+		"J-33: two users in the cookies, a foreign page":   {"POST", []change{cookies(ada, bob), bearer(bob), foreign}, "401 token_invalid", "401 token_invalid"},
+		"J-33: nobody in particular, twice the same":       {"GET", []change{cookies(nobody), bearer(nobody)}, "", ""},
+		"J-33: nobody in particular, and somebody else":    {"GET", []change{cookies(nobody), bearer(p.withoutSubject(t))}, "401 token_invalid", "401 token_invalid"},
 		"both bad: the one that tells most":                {"GET", []change{cookies(forged(ada)), bearer(expired)}, "401 token_expired", "401 token_expired"},
 		"the bad one, not the missing one":                 {"GET", []change{bearer(forged(ada))}, "401 token_invalid", "401 token_invalid"},
 		"POST with a dead cookie of nowhere and a bearer":  {"POST", []change{cookies(expired), bearer(ada)}, "ada", "ada"},
@@ -352,6 +376,24 @@ func TestKeysThatCannotBeFetchedAre503(t *testing.T) {
 	want(t, ask(middleware.Optional(foreign).Protect(whoami), "GET", "/", bearer(ada)), "503 keys_unavailable")
 	want(t, ask(middleware.Required(foreign, p.bearer).Protect(whoami), "GET", "/", bearer(ada)), "503 keys_unavailable")
 	want(t, ask(middleware.Required(p.cookie, foreign).Protect(whoami), "GET", "/", cookies(ada)), "ada")
+}
+
+// slow waits for keys as long as the request lets it.
+type slow struct{ token.Verifier }
+
+func (s slow) Verify(ctx context.Context, raw string) (token.Verified, error) {
+	if strings.HasPrefix(raw, "unknown") {
+		<-ctx.Done()
+		return token.Verified{}, token.ErrKeysUnavailable
+	}
+	return s.Verifier.Verify(ctx, raw)
+}
+
+func TestARequestThatIsLetInWaitsForNobodysKeys(t *testing.T) {
+	p := newProgram(t)
+	foreign, err := middleware.NewBearer(slow{p.tokens}, p.resolve)
+	check(t, err)
+	want(t, ask(middleware.Required(p.cookie, foreign).Protect(whoami), "GET", "/", cookies(p.token(t, "ada")), bearer("unknown.kid.x")), "ada")
 }
 
 // K-18: what one decoder took is not taken by another, cached or not.

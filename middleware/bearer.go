@@ -1,7 +1,9 @@
 package middleware
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/tokenjar/tokenjar/internal/request"
@@ -30,6 +32,10 @@ func checkParts[U any](tokens token.Verifier, resolve Resolver[U]) error {
 	var errs []error
 	if isNil(tokens) {
 		errs = append(errs, errors.New("middleware: tokens is required: a *token.Cache or a *token.Decoder"))
+	} else if judge, ok := tokens.(interface{ Authenticates() error }); ok {
+		if err := judge.Authenticates(); err != nil {
+			errs = append(errs, fmt.Errorf("middleware: tokens: %w", err))
+		}
 	}
 	if resolve == nil {
 		errs = append(errs, errors.New("middleware: resolve is required: Claims, for a program without users of its own"))
@@ -58,12 +64,12 @@ func (b *Bearer[U]) Authenticate(_ http.ResponseWriter, r *http.Request) (Identi
 	return Resolve(r, b.resolve, verified, false)
 }
 
-func (b *Bearer[U]) peek(r *http.Request) []token.Verified {
+func (b *Bearer[U]) peek(ctx context.Context, r *http.Request) []token.Verified {
 	raw, bad, err := request.Bearer(r.Header)
 	if err != nil || bad || raw == "" {
 		return nil
 	}
-	verified, err := b.tokens.Verify(r.Context(), raw)
+	verified, err := b.tokens.Verify(ctx, raw)
 	if err != nil {
 		return nil
 	}

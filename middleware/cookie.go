@@ -1,12 +1,12 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/csrf"
@@ -26,8 +26,9 @@ type CookieConfig struct {
 	TrustedOrigins []string
 	// CSRFTokens makes and checks the CSRF tokens.
 	CSRFTokens *csrf.Tokens
-	// CSRFClaim is the claim that a CSRF token is bound to. It must stay the same as long as the browser is signed in, so
-	// jti, iat, nbf and exp are refused. Default: "sid"; a program without sessions takes "sub".
+	// CSRFClaim is the claim that a CSRF token is bound to. It must stay the same as long as the browser is signed in and be
+	// nobody else's, so jti, iat, nbf, exp, auth_time and iss, aud, client_id, azp, scope are refused. Default: "sid"; a
+	// program without sessions takes "sub".
 	CSRFClaim string
 	// InsecureSkipCSRF lets any page of any site make a signed-in browser send any request. It is logged when the
 	// authenticator is made. It is for routes whose unsafe methods are protected in another way.
@@ -86,8 +87,11 @@ func newCSRFRules(cfg CookieConfig) (*csrfRules, error) {
 	if rules.claim == "" {
 		rules.claim = "sid"
 	}
-	if slices.Contains([]string{"jti", "iat", "nbf", "exp"}, rules.claim) {
+	switch rules.claim {
+	case "jti", "iat", "nbf", "exp", "auth_time":
 		bad("CSRFClaim", "%s is another for each token: use sid, or sub", rules.claim)
+	case "iss", "aud", "client_id", "azp", "scope":
+		bad("CSRFClaim", "%s is the same for many users: use sid, or sub", rules.claim)
 	}
 	if rules.tokens == nil {
 		bad("CSRFTokens", "is required: see csrf.NewTokens")
@@ -125,7 +129,7 @@ func (c *Cookie[U]) Authenticate(_ http.ResponseWriter, r *http.Request) (Identi
 		return Identity[U]{}, ErrNoCredential
 	}
 	foreign := c.checkOrigin(r)
-	verified, err := c.verify(r, found)
+	verified, err := c.verify(r.Context(), found)
 	switch {
 	case err != nil && foreign != nil && passesOn(err):
 		return Identity[U]{}, Defer(foreign)
@@ -162,10 +166,10 @@ func (c *Cookie[U]) checkToken(r *http.Request, verified token.Verified) error {
 }
 
 // verify returns the value that counts, or why none does.
-func (c *Cookie[U]) verify(r *http.Request, found cookie.Found) (best token.Verified, reason error) {
+func (c *Cookie[U]) verify(ctx context.Context, found cookie.Found) (best token.Verified, reason error) {
 	reason = problem.New(problem.TokenInvalid)
 	for i, raw := range found.Values {
-		verified, err := c.tokens.Verify(r.Context(), raw)
+		verified, err := c.tokens.Verify(ctx, raw)
 		switch {
 		case err != nil && !passesOn(err):
 			return token.Verified{}, err
@@ -177,7 +181,7 @@ func (c *Cookie[U]) verify(r *http.Request, found cookie.Found) (best token.Veri
 		case best.IsZero():
 			best = verified
 		case anotherUser(best, verified) || best.Issuer() != verified.Issuer():
-			return token.Verified{}, errTwoUsers
+			return token.Verified{}, ErrTwoUsers
 		case verified.ExpiresAt().After(best.ExpiresAt()):
 			best = verified
 		}
@@ -188,13 +192,13 @@ func (c *Cookie[U]) verify(r *http.Request, found cookie.Found) (best token.Veri
 	return best, nil
 }
 
-func (c *Cookie[U]) peek(r *http.Request) (all []token.Verified) {
+func (c *Cookie[U]) peek(ctx context.Context, r *http.Request) (all []token.Verified) {
 	found, err := cookie.Read(r.Header, c.name)
 	if err != nil {
 		return nil
 	}
 	for _, raw := range found.Values {
-		if verified, err := c.tokens.Verify(r.Context(), raw); err == nil {
+		if verified, err := c.tokens.Verify(ctx, raw); err == nil {
 			all = append(all, verified)
 		}
 	}
@@ -231,11 +235,11 @@ func (c *Cookie[U]) checkSource(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	verified, err := c.verify(r, found)
+	verified, err := c.verify(r.Context(), found)
 	switch {
 	case err == nil:
 		return c.checkToken(r, verified)
-	case err == errTwoUsers || !passesOn(err):
+	case !passesOn(err):
 		return err
 	}
 	return nil // a cookie that does not verify is none

@@ -75,19 +75,21 @@ func mustPolicy(policy Policy, key string) Policy {
 //		"/notes/admin": signedIn.With(middleware.Role("admin")),
 //	}.Protect(router)
 //
-// The longest prefix that fits in whole segments counts, in whatever order they stand; a slash at its end means nothing. A
-// path that no prefix fits is refused with 404, so what nobody thought of is not open.
+// A prefix is a path as it reads decoded, without wildcards. The longest one that fits in whole segments counts, in whatever
+// order they stand; a slash at its end means nothing. A path that no prefix fits is refused with 404, so what nobody thought
+// of is not open.
 //
-// The router behind must not read a path otherwise than the policy did. So what two programs may read differently is
-// refused with 400 and never redirected: dot segments, empty segments, backslashes, encoded slashes, control characters,
-// escapes that are not UTF-8; and a path that would come under another prefix if it were compared without case, or without
-// what follows a semicolon in a segment. Escapes of unreserved characters are decoded (RFC 3986, section 6.2.2.2), and the
-// handler gets that one form. It is the path the handler sees that is judged: put [http.StripPrefix] where you like.
+// The router behind must not read a path otherwise than the policy did, and routers differ: some go by the decoded path
+// (net/http, gin), some by the escapes as they were sent (chi, echo). So a path is refused with 400, and never redirected or
+// repaired, when it would come under another prefix in one of these readings: decoded, as sent, without case, without what
+// follows a semicolon in a segment. The same goes for what readers disagree about altogether: dot segments, empty segments,
+// backslashes, encoded slashes, control characters, raw bytes from 0x80 on, escapes that are not UTF-8. The handler gets the
+// request as it is. It is the request's URL that is judged: put [http.StripPrefix] where you like.
 type Routes map[string]Policy
 
 type route struct {
-	prefix  string // without the slash at the end
-	handler http.Handler
+	prefix, folded string // without the slash at the end; without case
+	handler        http.Handler
 }
 
 // Protect implements [Policy].
@@ -97,64 +99,87 @@ func (t Routes) Protect(next http.Handler) http.Handler {
 	}
 	routes := make([]route, 0, len(t))
 	for prefix, policy := range t {
-		if canonical, err := pathrule.Canonical(prefix); err != nil || canonical != prefix {
-			panic(fmt.Sprintf("middleware: %q is no path prefix: begin with a slash and use the form that paths are brought to", prefix))
+		if reason := checkPrefix(prefix); reason != "" {
+			panic(fmt.Sprintf("middleware: %q is no path prefix: %s", prefix, reason))
 		}
 		trimmed := strings.TrimSuffix(prefix, "/")
-		if slices.ContainsFunc(routes, func(r route) bool { return strings.EqualFold(r.prefix, trimmed) }) {
+		if slices.ContainsFunc(routes, func(r route) bool { return r.folded == fold(trimmed) }) {
 			panic(fmt.Sprintf("middleware: %q is given twice, or in two cases", trimmed))
 		}
-		routes = append(routes, route{trimmed, mustPolicy(policy, prefix).Protect(next)})
+		routes = append(routes, route{trimmed, fold(trimmed), mustPolicy(policy, prefix).Protect(next)})
 	}
 	slices.SortFunc(routes, func(a, b route) int { return len(b.prefix) - len(a.prefix) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sent := r.URL.EscapedPath()
-		path, err := pathrule.Canonical(sent)
-		if err != nil {
-			problem.Write(w, r, problem.New(problem.BadPath))
-			return
-		}
-		at := find(routes, path, strings.HasPrefix)
-		bare := pathrule.OtherReadings(path)[0]
+		at, ok := find(routes, r.URL)
 		switch {
-		case find(routes, path, hasPrefixFold) != at, find(routes, bare, strings.HasPrefix) != at, find(routes, bare, hasPrefixFold) != at:
-			problem.Write(w, r, problem.New(problem.BadPath))
-			return
+		case !ok:
+			refuse(w, r, problem.New(problem.BadPath))
 		case at < 0:
-			problem.Write(w, r, problem.New(problem.NotFound))
-			return
+			refuse(w, r, problem.New(problem.NotFound))
+		default:
+			routes[at].handler.ServeHTTP(w, r)
 		}
-		if path != sent {
-			r = withPath(r, path)
-		}
-		routes[at].handler.ServeHTTP(w, r)
 	})
 }
 
-// find returns the first route, which is the longest, whose prefix fits in whole segments; -1 when none does.
-func find(routes []route, path string, hasPrefix func(path, prefix string) bool) int {
-	return slices.IndexFunc(routes, func(r route) bool {
-		return hasPrefix(path, r.prefix) && (len(path) == len(r.prefix) || path[len(r.prefix)] == '/')
-	})
+// checkPrefix returns why no path can have a prefix, or why it does not mean what it seems to.
+func checkPrefix(prefix string) string {
+	switch {
+	case prefix == "" || prefix[0] != '/':
+		return "begin with a slash"
+	case strings.ContainsAny(prefix, "{}") || slices.Contains(strings.Split(prefix, "/"), "*"):
+		return "there are no wildcards: name the part before them"
+	case strings.ContainsAny(prefix, "%;"):
+		return "write it decoded, without escapes and parameters"
+	}
+	if _, err := pathrule.Canonical((&url.URL{Path: prefix}).EscapedPath()); err != nil {
+		return "no path that is let through begins so"
+	}
+	return ""
 }
 
-// hasPrefixFold is [strings.HasPrefix] without case. Canonical paths are ASCII.
-func hasPrefixFold(path, prefix string) bool {
-	return len(path) >= len(prefix) && strings.EqualFold(path[:len(prefix)], prefix)
+// find returns the route of a path, -1 for none. It reports false for a path that two programs may read differently.
+func find(routes []route, u *url.URL) (at int, ok bool) {
+	sent := u.RawPath
+	if sent == "" {
+		sent = u.EscapedPath()
+	} else if decoded, err := url.PathUnescape(sent); err != nil || decoded != u.Path {
+		return -1, false // somebody changed one of the two
+	}
+	if _, err := pathrule.Canonical(sent); err != nil {
+		return -1, false
+	}
+	at = exact(routes, u.Path)
+	for _, view := range []string{u.Path, u.RawPath} {
+		if view == "" {
+			continue // what a router by escapes reads then is Path
+		}
+		bare := pathrule.WithoutParameters(view)
+		for _, found := range []int{exact(routes, view), exact(routes, bare), folded(routes, view), folded(routes, bare)} {
+			if found != at {
+				return -1, false
+			}
+		}
+	}
+	return at, true
 }
 
-// withPath returns the request with another path.
-func withPath(r *http.Request, canonical string) *http.Request {
-	r = r.WithContext(r.Context())
-	u := *r.URL
-	decoded, err := url.PathUnescape(canonical)
-	if err != nil { // pathrule lets no bad escape through
-		decoded = canonical
-	}
-	u.Path, u.RawPath = decoded, ""
-	if u.EscapedPath() != canonical {
-		u.RawPath = canonical
-	}
-	r.URL = &u
-	return r
+// exact returns the first route, which is the longest, whose prefix fits in whole segments; -1 when none does.
+func exact(routes []route, path string) int {
+	return slices.IndexFunc(routes, func(r route) bool { return fits(path, r.prefix) })
 }
+
+// folded is exact without case.
+func folded(routes []route, path string) int {
+	path = fold(path)
+	return slices.IndexFunc(routes, func(r route) bool { return fits(path, r.folded) })
+}
+
+func fits(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// fold makes equal what differs in case alone: through upper case, so that letters meet which have no lower case of their
+// own, such as the long s.
+func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }

@@ -99,11 +99,14 @@ func (p Problem) WithErrors(fields ...Field) *Problem {
 //
 // An error that says nothing and is not known here is [Internal], without its text.
 func From(err error) *Problem {
-	var p *Problem
-	if errors.As(err, &p) {
+	code := carriedCode(err)
+	if p, ok := errors.AsType[*Problem](err); ok && p != nil && code != StoreUnavailable {
 		return p
 	}
-	p = New(codeOf(err))
+	if code == "" {
+		code = knownCode(err)
+	}
+	p := New(code)
 	if refused, ok := errors.AsType[*csrf.Error](err); ok && (p.Code == OriginNotAllowed || p.Code == CSRFFailed) {
 		p.Detail = csrfDetail(refused)
 	}
@@ -148,7 +151,8 @@ func Prepare(h http.Header, ctx context.Context, err error) *Problem {
 		p.RequestID = rand.Text()
 		h.Set("X-Request-Id", p.RequestID)
 	}
-	if p.Status >= 500 && !errors.Is(err, context.Canceled) { // a client that leaves is no fault of ours
+	if p.Status >= 500 && !errors.Is(err, context.Canceled) && p.Code != KeysUnavailable {
+		// A client that leaves is no fault of ours, and of keys that cannot be fetched tells, once, whoever fetches them.
 		log, ok := ctx.Value(contextkey.Logger).(*slog.Logger)
 		if !ok {
 			log = slog.Default()

@@ -130,13 +130,8 @@ var kinds = map[Code]kind{
 // Actions returns every action, sorted as declared, for documentation and tests.
 func Actions() []Action { return []Action{Refresh, Login, Retry, FixRequest, FixConfig} }
 
-// codeOf finds the code of an error: that of the table below, or the one an error of another package carries. What says
-// that nothing is known comes first, whatever else is wrapped.
-func codeOf(err error) Code {
-	own := carriedCode(err)
-	if own == StoreUnavailable {
-		return own
-	}
+// knownCode finds the code of an error of a package that knows nothing of codes. The first match counts.
+func knownCode(err error) Code {
 	for _, row := range []struct {
 		err  error
 		code Code
@@ -152,18 +147,18 @@ func codeOf(err error) Code {
 		{csrf.ErrToken, CSRFFailed},
 		{cookie.ErrTooMany, HeaderTooLarge},
 		{cookie.ErrTooLarge, ClaimsTooLarge},
+		{context.Canceled, Overloaded}, // nobody reads the answer
+		{context.DeadlineExceeded, Overloaded},
 	} {
-		if own == "" && errors.Is(err, row.err) {
+		if errors.Is(err, row.err) {
 			return row.code
 		}
 	}
-	if own == "" && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		return Overloaded // of a client that has left, nobody reads the answer
-	}
-	return own
+	return Internal
 }
 
-// carriedCode returns the code that err or what it wraps carries, "" when none does.
+// carriedCode returns the code that err or what it wraps carries, "" when none does. That nothing is known comes first,
+// whatever else is wrapped.
 func carriedCode(err error) (code Code) {
 	walk(err, func(err error) bool {
 		if coded, ok := err.(interface{ ProblemCode() string }); ok && (code == "" || coded.ProblemCode() == string(StoreUnavailable)) {

@@ -1,14 +1,18 @@
 package session
 
 import (
+	"errors"
 	"net/http"
 
+	"github.com/tokenjar/tokenjar/csrf"
 	"github.com/tokenjar/tokenjar/middleware"
 )
 
 // Authenticator lends a guard to package middleware, so that its rules for methods and routes, scopes, roles and the age of
 // a sign-in hold for sessions as well. It authenticates as [Guard.Required] does, cookies and bearer alike, CSRF and
 // renewal included, and then asks resolve for the program's own user. The Token of the identity is a tokenjar.Identity.
+//
+// In a chain, a page of a foreign origin with a dead cookie is refused only if no later authenticator lets the request in.
 //
 // The answer must be one that package middleware wraps, which it is in a middleware.Access; otherwise a renewed session's
 // cookies have nowhere to go, and the request fails with 500.
@@ -33,8 +37,21 @@ func (a authenticator[U]) Authenticate(w http.ResponseWriter, r *http.Request) (
 	if err == errNotPlain {
 		id, byCookie, err = a.guard.authenticate(w, r)
 	}
+	if errors.Is(err, csrf.ErrOrigin) && !a.guard.anyCookieVerifies(r) {
+		err = middleware.Defer(err) // a dead cookie authenticates nobody, and must not keep a good bearer out
+	}
 	if err != nil {
 		return middleware.Identity[U]{}, err
 	}
 	return middleware.Resolve(r, a.resolve, id, byCookie)
+}
+
+// anyCookieVerifies reports whether a request bears a cookie of ours that is genuine.
+func (g *Guard) anyCookieVerifies(r *http.Request) bool {
+	shown, err := g.Read(r)
+	if err != nil {
+		return true // among those not looked at may be one
+	}
+	w, err := g.weigh(shown)
+	return err != nil || w.revoked || w.ByCookie()
 }

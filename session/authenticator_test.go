@@ -91,6 +91,44 @@ func TestAuthenticatorLendsTheGuard(t *testing.T) {
 	})
 }
 
+// robot takes one key, as an authenticator of the program's own.
+type robot struct{}
+
+func (robot) Authenticate(_ http.ResponseWriter, r *http.Request) (middleware.Identity[token.Claims], error) {
+	if r.Header.Get("X-Api-Key") == "" {
+		return middleware.Identity[token.Claims]{}, middleware.ErrNoCredential
+	}
+	return middleware.Identity[token.Claims]{User: token.Claims{"sub": "robot"}}, nil
+}
+
+func TestAuthenticatorInAChain(t *testing.T) {
+	e := newEmbedded(t)
+	ada, bob := e.SignIn(t, servertest.Ada), e.SignIn(t, servertest.Eve)
+	h := middleware.Required(session.Authenticator(e.guard, middleware.Claims), robot{}).
+		Func(func(w http.ResponseWriter, _ *http.Request, user token.Claims) { fmt.Fprint(w, user.String("sub")) })
+	key := servertest.Header("X-Api-Key", "k")
+	dead := e.Cookies(ada.Access[:len(ada.Access)-6]+"AAAAAA", "")
+	for name, row := range map[string]struct {
+		changes []func(*http.Request)
+		status  int
+		want    string
+	}{
+		"the session counts":                           {[]func(*http.Request){ada.As, key}, 200, "user-ada"},
+		"a dead cookie hides nobody":                   {[]func(*http.Request){dead, key}, 200, "robot"},
+		"nor does one that a foreign page sent":        {[]func(*http.Request){dead, key, servertest.CrossSite}, 200, "robot"},
+		"a foreign page with a dead cookie and no key": {[]func(*http.Request){dead, servertest.CrossSite}, 403, "origin_not_allowed"},
+		"a foreign page with a session ends it":        {[]func(*http.Request){ada.As, key, servertest.CrossSite}, 403, "origin_not_allowed"},
+		"so does a missing CSRF token":                 {[]func(*http.Request){ada.As, key, servertest.Header("X-CSRFToken", "")}, 403, "csrf_failed"},
+		"and two users":                                {[]func(*http.Request){ada.As, servertest.Bearer(bob.Access), key}, 401, "token_invalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if res, body := e.ask(t, h, "POST", "/", row.changes...); res.StatusCode != row.status || !strings.Contains(body, row.want) {
+				t.Errorf("got %d %s, want %d %s", res.StatusCode, body, row.status, row.want)
+			}
+		})
+	}
+}
+
 func TestAuthenticatorResolvesTheProgramsUser(t *testing.T) {
 	e := newEmbedded(t)
 	ada := e.SignIn(t, servertest.Ada)

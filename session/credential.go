@@ -6,6 +6,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/request"
+	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
 )
 
@@ -165,7 +166,7 @@ func (g *Guard) weigh(shown Shown) (w weighed, err error) {
 		case err != nil:
 			w.Reason = better(w.Reason, err)
 		case w.Identity.UserID != "" && w.Identity.UserID != id.UserID:
-			return weighed{}, errTwoUsers
+			return weighed{}, middleware.ErrTwoUsers
 		case newer(id.SessionID, id.Generation, w.Identity.SessionID, w.Identity.Generation):
 			w.Identity = id
 		}
@@ -180,7 +181,7 @@ func (g *Guard) weigh(shown Shown) (w weighed, err error) {
 		case err != nil:
 			w.refreshReason = better(w.refreshReason, err)
 		case user != "" && user != t.UserID:
-			return weighed{}, errTwoUsers
+			return weighed{}, middleware.ErrTwoUsers
 		default:
 			user = t.UserID
 			if prefer(t, w.Credential) {
@@ -215,7 +216,7 @@ func (g *Guard) checkBearerBeside(shown Shown, user string) error {
 		return nil
 	}
 	if id, err := g.authenticateBearer(shown); err == nil && id.UserID != user {
-		return errTwoUsers
+		return middleware.ErrTwoUsers
 	}
 	return nil
 }
@@ -239,9 +240,6 @@ func (g *Guard) judgeBearer(shown Shown, cookieReason error) (Credential, error)
 	}
 	return Credential{}, tokenjar.ErrNotAuthenticated
 }
-
-var errTwoUsers = problem.New(problem.TokenInvalid).
-	WithDetail("The request bears tokens of two users. Delete this site's cookies and sign in again.")
 
 // better returns the error that tells more: revoked or ended before expired before of the wrong type before invalid.
 func better(a, b error) error {

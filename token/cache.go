@@ -45,18 +45,23 @@ const sweepEvery = 60
 // could go without the cache learning of it, and one with [DecoderConfig.InsecureIgnoreTimes], whose tokens authenticate
 // nobody.
 func NewCache(d *Decoder) (*Cache, error) {
-	if d == nil || d.config.Keys == nil {
-		return nil, errors.New("token: NewCache: a decoder is required, made with NewDecoder")
+	if err := d.Authenticates(); err != nil {
+		return nil, err
 	}
 	keys, ok := d.config.Keys.(EpochKeySet)
 	if !ok {
 		return nil, fmt.Errorf("token: NewCache: DecoderConfig.Keys is a %T, which does not say when its keys change: "+
 			"use a *Ring, a *LiveRing or another EpochKeySet", d.config.Keys)
 	}
-	if d.config.InsecureIgnoreTimes {
-		return nil, errors.New("token: NewCache: DecoderConfig.InsecureIgnoreTimes is set, so there is nothing to judge at a hit")
-	}
 	return &Cache{decoder: d, keys: keys, known: tokencache.New()}, nil
+}
+
+// Authenticates returns nil for a cache that was made with NewCache: see [Decoder.Authenticates].
+func (c *Cache) Authenticates() error {
+	if c == nil || c.decoder == nil {
+		return errors.New("token: a cache is required, made with NewCache")
+	}
+	return nil // NewCache has asked the decoder
 }
 
 // Verify answers as [Decoder.Verify] of its decoder would. A token that is found needs no key, so it does not wait for

@@ -147,6 +147,18 @@ func checkKeys(keys any) error {
 	return nil
 }
 
+// Authenticates returns nil when the tokens that the decoder accepts say who somebody is now: it was made with NewDecoder, and
+// not with [DecoderConfig.InsecureIgnoreTimes]. Whoever authenticates by a decoder asks it when it starts.
+func (d *Decoder) Authenticates() error {
+	switch {
+	case d == nil || d.config.Keys == nil:
+		return errors.New("token: a decoder is required, made with NewDecoder")
+	case d.config.InsecureIgnoreTimes:
+		return errors.New("token: DecoderConfig.InsecureIgnoreTimes is set, so its tokens authenticate nobody")
+	}
+	return nil
+}
+
 // Decode verifies a compact JWS and judges its claims (RFC 7519 section 7.2).
 //
 // It checks, in this order: structure and header, signature (see [Ring.Verify]), typ, that the payload is one strict

@@ -65,14 +65,16 @@ func ParseForeignKeySet(jwks []byte, allowed []Algorithm) (keys []*Key, ignored 
 		if e := entries[i]; e.reason != IgnoredUse && e.id != "" {
 			sharing[e.id]++
 		}
-		if e := entries[i]; e.reason == IgnoredPrivate && e.public != "" {
-			published[e.public] = true
+		if e := entries[i]; e.reason == IgnoredPrivate {
+			for _, part := range e.public {
+				published[part] = true
+			}
 		}
 	}
 	for i, e := range entries {
 		switch {
 		case e.reason != "":
-		case published[e.public]:
+		case slices.ContainsFunc(e.public, func(part string) bool { return published[part] }):
 			e.reason = IgnoredPrivate
 		case sharing[e.id] > 1:
 			e.reason = IgnoredDuplicateKID
@@ -105,8 +107,8 @@ func checkForeignAlgorithms(allowed []Algorithm) error {
 type foreignKey struct {
 	key    *Key
 	reason IgnoreReason
-	id     string // kid, also of an entry that is none
-	public string // what is the same in every entry of one key, "" if that cannot be told
+	id     string   // kid, also of an entry that is none
+	public []string // what is the same in every entry of one key, none if that cannot be told
 }
 
 func readForeignKey(element any, allowed []Algorithm) foreignKey {
@@ -115,7 +117,7 @@ func readForeignKey(element any, allowed []Algorithm) foreignKey {
 		return foreignKey{reason: IgnoredMalformed}
 	}
 	r := &jwkReader{object: object}
-	e := foreignKey{id: r.text("kid"), public: publicPart(object)}
+	e := foreignKey{id: r.text("kid"), public: publicParts(object)}
 	kty, crv := r.text("kty"), r.text("crv")
 	named := Algorithm(r.text("alg"))
 	switch {
@@ -189,16 +191,16 @@ func algorithmsFor(kty, crv string) []Algorithm {
 	return nil
 }
 
-// publicPart tells entries of one key from those of another, whatever kid, alg and exponent they name, and whether or not
-// they are well written: x says enough, since the point with the other y has the same private part but for its sign.
-func publicPart(object map[string]any) string {
+// publicParts tell entries of one key from those of another, whatever kid, kty, alg and exponent they name, and whether or
+// not they are well written: x says enough, since the point with the other y has the same private part but for its sign.
+func publicParts(object map[string]any) (parts []string) {
 	for _, name := range []string{"n", "x"} {
 		text, _ := object[name].(string)
 		if b, ok := decodeBase64(text); ok && len(b) > 0 {
-			return name + string(bytes.TrimLeft(b, "\x00"))
+			parts = append(parts, name+string(bytes.TrimLeft(b, "\x00")))
 		}
 	}
-	return ""
+	return parts
 }
 
 // UnverifiedKeyID returns the kid that a token's header names, "" for none. Nobody has vouched for it: it is good for

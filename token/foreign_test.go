@@ -203,6 +203,7 @@ func TestAForeignKeyWhosePrivatePartIsPublishedIsUsedInNoEntry(t *testing.T) {
 				"for encryption":       privateJWK(t, key, map[string]any{"kid": "backup", "use": "enc"}),
 				"for an unknown alg":   privateJWK(t, key, map[string]any{"kid": "backup", "alg": "X"}),
 				"one private number":   foreignJWK(t, key, map[string]any{"kid": "backup", "d": "AQAB"}),
+				"with a stray n and x": foreignJWK(t, key, map[string]any{"kid": "backup", "d": "AQAB", "n": stray(key, "n"), "x": stray(key, "x")}),
 				"with another y and e": foreignJWK(t, key, map[string]any{"kid": "backup", "d": "AQAB", "y": "AAAA", "e": "Aw"}),
 			} {
 				set := foreignSet(t, foreignJWK(t, key, nil), leak, foreignJWK(t, good, nil))
@@ -214,6 +215,17 @@ func TestAForeignKeyWhosePrivatePartIsPublishedIsUsedInNoEntry(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stray is a member that does not belong to the key; what does belong stays as it is.
+func stray(key *token.Key, name string) any {
+	if rsa := key.Algorithm()[0] == 'R' || key.Algorithm()[0] == 'P'; rsa == (name == "n") {
+		text, _ := key.MarshalPublic()
+		var own map[string]any
+		_ = json.Unmarshal(text, &own)
+		return own[name]
+	}
+	return "AQ"
 }
 
 func TestForeignKeySetsThatAreRefused(t *testing.T) {

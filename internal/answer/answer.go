@@ -151,14 +151,14 @@ func cacheFieldOf(name string) cacheField {
 }
 
 // privately returns the directives of a Cache-Control field without those that allow shared caches, and with private
-// unless no-store makes it needless (RFC 9111, section 5.2.2).
+// unless no-store makes it needless (RFC 9111, section 5.2.2). Beside must-understand some caches pass no-store over.
 func privately(lines []string) string {
 	all := strings.Join(lines, ",")
 	if strings.Contains(all, `"`) {
 		return "no-store" // lists of field names in quotes: too rare to split, too easy to split wrongly
 	}
 	kept := []string{}
-	private := false
+	private, noStore, mustUnderstand := false, false, false
 	for part := range strings.SplitSeq(all, ",") {
 		part = strings.TrimSpace(part)
 		name, _, hasValue := strings.Cut(part, "=")
@@ -166,7 +166,9 @@ func privately(lines []string) string {
 		case name == "", name == "public", name == "s-maxage":
 			continue
 		case name == "no-store":
-			private = true
+			noStore = true
+		case name == "must-understand":
+			mustUnderstand = true
 		case name == "private":
 			if hasValue {
 				continue // for some fields alone
@@ -175,7 +177,7 @@ func privately(lines []string) string {
 		}
 		kept = append(kept, part)
 	}
-	if !private {
+	if !private && (!noStore || mustUnderstand) {
 		kept = append([]string{"private"}, kept...)
 	}
 	return strings.Join(kept, ", ")

@@ -25,6 +25,8 @@ func TestPrivately(t *testing.T) {
 		"public=x":                           "private",
 		"must-revalidate, s-maxage = 5":      "private, must-revalidate",
 		"max-age=60, no-store, public":       "max-age=60, no-store",
+		"must-understand, no-store":          "private, must-understand, no-store",
+		"must-understand, private":           "must-understand, private",
 		"s-maxage=1, stale-while-revalidate": "private, stale-while-revalidate",
 		"proxy-revalidate, public, max-age=": "private, proxy-revalidate, max-age=",
 	} {

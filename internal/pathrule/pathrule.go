@@ -91,15 +91,20 @@ func isUnreserved(c byte) bool {
 // OtherReadings returns how laxer programs would read a canonical path: without path parameters, without case, and
 // both. A path that would be routed otherwise under one of them is refused.
 func OtherReadings(path string) []string {
-	bare := path
-	if strings.Contains(path, ";") {
-		segments := strings.Split(path, "/")
-		for i, s := range segments {
-			segments[i], _, _ = strings.Cut(s, ";")
-		}
-		bare = strings.Join(segments, "/")
-	}
+	bare := WithoutParameters(path)
 	return []string{bare, strings.ToLower(path), strings.ToLower(bare)}
+}
+
+// WithoutParameters returns a path without what follows a semicolon in each segment (RFC 3986, section 3.3).
+func WithoutParameters(path string) string {
+	if !strings.Contains(path, ";") {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		segments[i], _, _ = strings.Cut(s, ";")
+	}
+	return strings.Join(segments, "/")
 }
 
 // Raw is the path as it was sent: the request target up to the query, without scheme and authority if it has them
