@@ -93,12 +93,17 @@ func TestAMovedClockRefusesNobodyRightAfterTheStart(t *testing.T) {
 	t.Parallel()
 	for range 4 {
 		app := newApp(t, tokenjartest.Config{})
-		ada := app.SignIn("ada")
-		app.Clock.Advance(time.Minute) // more than the service goes without news
-		ada.Get("/me").Want(200)
-		app.Clock.Advance(-time.Hour)
-		app.Anonymous().Get("/").Want(200)
+		app.Clock.Advance(time.Minute) // more than a service goes without news, if it does not run
+		if err := app.Service.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
+	app := newApp(t, tokenjartest.Config{})
+	ada := app.SignIn("ada")
+	app.Clock.Advance(time.Minute)
+	ada.Get("/me").Want(200)
+	app.Clock.Advance(-time.Minute)
+	ada.Get("/me").Want(200)
 }
 
 func TestOneClockMovesEverything(t *testing.T) {
