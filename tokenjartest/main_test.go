@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,6 +27,7 @@ type standIn struct {
 	ctx        context.Context
 	stop       func()
 	output     io.Writer
+	panics     bool // to fail is a fault of the test
 
 	mu       sync.Mutex
 	cleanups []func()
@@ -55,6 +55,9 @@ func (s *standIn) Fatal(args ...any) { s.fail(fmt.Sprint(args...)) }
 func (s *standIn) Fatalf(format string, args ...any) { s.fail(fmt.Sprintf(format, args...)) }
 
 func (s *standIn) fail(message string) {
+	if s.panics {
+		panic(message)
+	}
 	s.mu.Lock()
 	s.failure = message
 	s.mu.Unlock()
@@ -99,7 +102,11 @@ func wantFailure(t *testing.T, f func(t testing.TB), says ...string) {
 }
 
 // newExampleT is the t of an example, which has none of its own.
-func newExampleT() *standIn { return newStandIn(os.Stderr) }
+func newExampleT() *standIn {
+	t := newStandIn(io.Discard)
+	t.panics = true
+	return t
+}
 
 // whoami is the handler of a program: it says whom the guard let through.
 func whoami(w http.ResponseWriter, r *http.Request) {
