@@ -166,5 +166,5 @@ func tries() int {
 	if n, err := strconv.Atoi(os.Getenv("TOKENJAR_PATH_TRIES")); err == nil {
 		return n
 	}
-	return 5000
+	return 2000
 }
