@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -148,14 +147,23 @@ func logger(ctx context.Context) *slog.Logger {
 // Func is [Access.Protect] for a function that is given the user. It is for required access: otherwise there may be none.
 func (a Access[U]) Func(next func(w http.ResponseWriter, r *http.Request, user U)) http.Handler {
 	a.mustBeRequired()
-	return a.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return a.Protect(WithUser(next))
+}
+
+// WithUser makes a handler of a function that is given the user whom something in front has let in, such as [Routes]. Where
+// nobody has been, the answer is 401.
+func WithUser[U any](next func(w http.ResponseWriter, r *http.Request, user U)) http.Handler {
+	if next == nil {
+		panic("middleware: WithUser needs a function")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, ok := UserFromContext[U](r.Context())
-		if !ok { // nobody is let in without one
-			problem.Write(w, r, errors.New("middleware: required access without a user"))
+		if !ok {
+			refuse(w, r, ErrNoCredential)
 			return
 		}
 		next(w, r, user)
-	}))
+	})
 }
 
 // judge finds out who sends a request, and whether it may.

@@ -282,6 +282,7 @@ func TestWhatCannotWorkPanicsAtTheStart(t *testing.T) {
 		"Where of nobody":                 func() { middleware.Public[*account]().Where(func(*account) bool { return true }) },
 		"a nil condition":                 func() { signedIn.With(nil) },
 		"Where without a function":        func() { signedIn.Where(nil) },
+		"WithUser without a function":     func() { middleware.WithUser[*account](nil) },
 		"Func of an optional user":        func() { middleware.Optional(p.bearer).Func(nil) },
 		"no scope":                        func() { middleware.Scope() },
 		"an empty scope":                  func() { middleware.Scope("") },
@@ -328,6 +329,19 @@ func TestTwoUserTypesAreKeptApart(t *testing.T) {
 	})
 	want(t, ask(h, "GET", "/", bearer(p.token(t, "ada"))), "ada false")
 	want(t, ask(middleware.Required(p.bearer).Protect(h), "GET", "/", bearer(p.token(t, "ada"))), "ada true")
+}
+
+func TestWithUserBehindATable(t *testing.T) {
+	p := newProgram(t)
+	mux := http.NewServeMux()
+	mux.Handle("/", middleware.WithUser(func(w http.ResponseWriter, _ *http.Request, user *account) { io.WriteString(w, user.ID) }))
+	tree := middleware.Routes{"/": middleware.Optional(p.bearer), "/me": middleware.Required(p.bearer)}.Protect(mux)
+	before := p.resolved.Load()
+	want(t, ask(tree, "GET", "/me", bearer(p.token(t, "ada"))), "ada")
+	if got := p.resolved.Load() - before; got != 1 {
+		t.Errorf("the resolver was asked %d times", got)
+	}
+	want(t, ask(tree, "GET", "/open"), "401 not_authenticated")
 }
 
 func TestTheInnermostDecidesWhoItIs(t *testing.T) {

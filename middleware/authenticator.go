@@ -44,6 +44,12 @@ var ErrNotFound error = &coded{"not_found", "middleware: user not found"}
 // ErrNoCredential says that a request bears no credential of the kind that an authenticator looks for.
 var ErrNoCredential error = &coded{"not_authenticated", "middleware: no credential"}
 
+// ErrUnavailable says that the program cannot tell, because its database does not answer: 503 in package problem. What a
+// [Resolver] returns is taken for it by itself; handlers that sign in wrap it, as in
+//
+//	problem.Write(w, r, fmt.Errorf("%w: %w", middleware.ErrUnavailable, err))
+var ErrUnavailable error = &coded{"store_unavailable", "middleware: store unavailable"}
+
 // errUserGone is [ErrNotFound] as a client is told of it: the token was genuine, and renewing it would not help.
 var errUserGone = problem.New(problem.SessionEnded)
 
@@ -209,14 +215,12 @@ func isNilUser[U any](user *U) bool {
 func resolveError(err error) error {
 	switch code, known := meaning(err); {
 	case !known:
-		return fmt.Errorf("%w: resolve user: %w", errUnavailable, err)
+		return fmt.Errorf("%w: resolve user: %w", ErrUnavailable, err)
 	case code == problem.NotFound:
 		return errUserGone
 	}
 	return fmt.Errorf("resolve user: %w", err)
 }
-
-var errUnavailable error = &coded{"store_unavailable", "middleware: store unavailable"}
 
 // meaning returns the code that an error of a resolver stands for. Only what says so itself counts: an expired token that
 // the program used against another service, or a fault beside "not found", are the program's and not the request's.

@@ -182,3 +182,31 @@ func TestAStreamBehindProtectArrivesPieceByPiece(t *testing.T) {
 		}
 	}
 }
+
+func TestStreamsBehindATableAroundTheEngine(t *testing.T) {
+	engine := gin.New()
+	engine.GET("/stream", func(c *gin.Context) {
+		c.Stream(func(w io.Writer) bool {
+			io.WriteString(w, "data")
+			return false
+		})
+	})
+	access := middleware.Optional(nobody{})
+	server := httptest.NewServer(middleware.Routes{"/": access}.Protect(engine))
+	defer server.Close()
+	resp, err := http.Get(server.URL + "/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "data" || resp.StatusCode != 200 {
+		t.Errorf("got %d %q, %v", resp.StatusCode, body, err)
+	}
+}
+
+// nobody finds nobody.
+type nobody struct{}
+
+func (nobody) Authenticate(http.ResponseWriter, *http.Request) (middleware.Identity[string], error) {
+	return middleware.Identity[string]{}, middleware.ErrNoCredential
+}

@@ -146,7 +146,7 @@ func (p *program) checkPassword(w http.ResponseWriter, r *http.Request) (Account
 		}
 		return Account{}, problem.New(problem.InvalidCredentials)
 	case err != nil:
-		return Account{}, fmt.Errorf("%w: %w", problem.New(problem.StoreUnavailable), err)
+		return Account{}, fmt.Errorf("%w: %w", middleware.ErrUnavailable, err)
 	}
 	result, err := p.hasher.Verify(r.Context(), phc, in.Password)
 	switch {

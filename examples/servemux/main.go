@@ -23,7 +23,7 @@ func routes(app *notes.App) http.Handler {
 	mux.HandleFunc("GET /notes", func(w http.ResponseWriter, r *http.Request) {
 		notes.WriteJSON(w, http.StatusOK, app.List())
 	})
-	mux.HandleFunc("POST /notes", as(func(w http.ResponseWriter, r *http.Request, account notes.Account) {
+	mux.Handle("POST /notes", middleware.WithUser(func(w http.ResponseWriter, r *http.Request, account notes.Account) {
 		var draft notes.Draft
 		if err := notes.ReadJSON(w, r, &draft); err != nil {
 			problem.Write(w, r, err)
@@ -36,7 +36,7 @@ func routes(app *notes.App) http.Handler {
 		}
 		notes.WriteJSON(w, http.StatusCreated, note)
 	}))
-	mux.HandleFunc("GET /notes/export", as(func(w http.ResponseWriter, r *http.Request, account notes.Account) {
+	mux.Handle("GET /notes/export", middleware.WithUser(func(w http.ResponseWriter, r *http.Request, account notes.Account) {
 		notes.WriteJSON(w, http.StatusOK, app.Export(account))
 	}))
 	mux.HandleFunc("GET /staff/notes", func(w http.ResponseWriter, r *http.Request) {
@@ -60,16 +60,4 @@ func routes(app *notes.App) http.Handler {
 		"/notes/export": signedIn.With(middleware.Scope("notes:export")),
 		"/staff":        signedIn.Where(notes.Account.IsStaff),
 	}.Protect(mux)
-}
-
-// as gives a handler the account that the table has let in.
-func as(next func(http.ResponseWriter, *http.Request, notes.Account)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		account, ok := middleware.UserFromContext[notes.Account](r.Context())
-		if !ok { // the table lets anybody in here
-			problem.Write(w, r, middleware.ErrNoCredential)
-			return
-		}
-		next(w, r, account)
-	}
 }

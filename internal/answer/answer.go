@@ -55,6 +55,15 @@ func (a *Writer) Flush() {
 	http.NewResponseController(a.ResponseWriter).Flush()
 }
 
+// CloseNotify is for handlers that ask for an [http.CloseNotifier], as gin's streams do. Where nothing below has one, the
+// channel never fires; the request's context tells as well.
+func (a *Writer) CloseNotify() <-chan bool {
+	if below, ok := a.ResponseWriter.(http.CloseNotifier); ok {
+		return below.CloseNotify()
+	}
+	return nil
+}
+
 // Finish sets the headers of an answer whose handler wrote nothing at all.
 func (a *Writer) Finish() { a.begin() }
 

@@ -71,3 +71,24 @@ func TestProtectCaches(t *testing.T) {
 		}
 	}
 }
+
+// notifier is an answer whose connection can be seen to close.
+type notifier struct {
+	http.ResponseWriter
+	closed chan bool
+}
+
+func (n notifier) CloseNotify() <-chan bool { return n.closed }
+
+func TestCloseNotify(t *testing.T) {
+	closed := make(chan bool, 1)
+	closed <- true
+	if got := (&Writer{ResponseWriter: notifier{nil, closed}}).CloseNotify(); got != (<-chan bool)(closed) {
+		t.Error("it is not that of the answer below")
+	}
+	select {
+	case <-(&Writer{}).CloseNotify():
+		t.Error("it fires where nobody knows")
+	default:
+	}
+}
