@@ -390,7 +390,7 @@ func (m *mutator) headerVariants(r *rand.Rand) []variant {
 		{"header: certificate thumbprint not text", []string{with(`"x5t":5`), with(`"x5t#S256":[]`), with(`"x5t":null`)}},
 		{"header: cty", []string{with(`"cty":"JWT"`), with(`"cty":"json"`), with(`"cty":null`)}},
 		{"header: of encryption", []string{with(`"enc":"A128GCM"`), with(`"zip":"DEF"`)}},
-		{"header: of encryption, not ours to know", []string{with(`"epk":{"kty":"EC"}`), with(`"p2c":2147483647,"p2s":"AAAA"`), with(`"apu":"AAAA"`), with(`"iv":"AAAA","tag":"AAAA"`)}},
+		{"header: of encryption, of key management", []string{with(`"epk":{"kty":"EC"}`), with(`"p2c":2147483647,"p2s":"AAAA"`), with(`"apu":"AAAA"`), with(`"iv":"AAAA","tag":"AAAA"`)}},
 		{"header: of encryption, of the wrong shape", []string{with(`"epk":1`), with(`"p2c":"x"`), with(`"apu":[]`)}},
 		{"header: ACME's nonce and url", []string{with(`"nonce":"AAAA"`), with(`"url":"https://id.example/"`)}},
 		{"header: ACME's nonce and url, of the wrong shape", []string{with(`"nonce":5`), with(`"url":[]`), with(`"nonce":"?"`)}},
