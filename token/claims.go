@@ -124,7 +124,7 @@ func isName(s string) bool {
 		case c < ' ' || c == 0x7f:
 			return false
 		case c >= utf8.RuneSelf:
-			return strings.IndexFunc(s[i:], unicode.IsControl) < 0
+			return utf8.ValidString(s[i:]) && strings.IndexFunc(s[i:], unicode.IsControl) < 0
 		}
 	}
 	return true

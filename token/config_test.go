@@ -3,6 +3,7 @@ package token_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,8 @@ func TestDecoderConfigErrorsNameTheSetting(t *testing.T) {
 		{"no Type", func(c *token.DecoderConfig) { c.Type = "" }, "Type is required: "},
 		{"Type with a quote", func(c *token.DecoderConfig) { c.Type = `a"b` }, "Type: not a media type name"},
 		{"long Type", func(c *token.DecoderConfig) { c.Type = strings.Repeat("t", 65) }, "Type: longer than 64 bytes"},
+		{"a zero *Ring", func(c *token.DecoderConfig) { c.Keys = new(token.Ring) }, "Keys is required: this *token.Ring has no key"},
+		{"a zero *LiveRing", func(c *token.DecoderConfig) { c.Keys = new(token.LiveRing) }, "Keys is required: this *token.LiveRing has no key"},
 		{"C-05 no Issuer", func(c *token.DecoderConfig) { c.Issuer = "" }, "Issuer is required: left empty it would mean any, for which there is InsecureAnyIssuer"},
 		{"C-06 no Audience", func(c *token.DecoderConfig) { c.Audience = "" }, "Audience is required: left empty it would mean any, for which there is InsecureAnyAudience"},
 		{"Issuer that is too long", func(c *token.DecoderConfig) { c.Issuer = strings.Repeat("i", 256) }, "Issuer is longer than 255 bytes"},
@@ -70,6 +73,9 @@ func TestEncoderConfigErrorsNameTheSetting(t *testing.T) {
 		{"no Keys", token.EncoderConfig{Type: testType}, "Keys is required: "},
 		{"a nil *Ring", token.EncoderConfig{Keys: (*token.Ring)(nil), Type: testType}, "Keys is required: this *token.Ring is nil"},
 		{"a nil *LiveRing", token.EncoderConfig{Keys: (*token.LiveRing)(nil), Type: testType}, "Keys is required: this *token.LiveRing is nil"},
+		{"a zero *Ring", token.EncoderConfig{Keys: new(token.Ring), Type: testType}, "Keys is required: this *token.Ring has no key"},
+		{"a zero *LiveRing", token.EncoderConfig{Keys: new(token.LiveRing), Type: testType}, "Keys is required: this *token.LiveRing has no key"},
+		{"C-05 an Issuer that is no UTF-8", token.EncoderConfig{Keys: ring, Type: testType, Issuer: "\xff"}, "Issuer is longer than 255 bytes or has control characters"},
 		{"K-10 public keys to sign with", token.EncoderConfig{Keys: verifying, Type: testType}, "Keys only verifies: "},
 		{"no Type", token.EncoderConfig{Keys: ring}, "Type is required: "},
 		{"Type of blanks", token.EncoderConfig{Keys: ring, Type: " "}, "Type: not a media type name"},
@@ -203,6 +209,31 @@ func TestDefaultsLeaveNothingOpen(t *testing.T) { // C-01, C-05, C-06
 		var refused *token.ClaimError
 		if !errors.As(err, &refused) || refused.Claim != claim {
 			t.Errorf("without %s: got %v", claim, err)
+		}
+	}
+}
+
+func TestSignRefusesWhatCompleteDidNotMake(t *testing.T) {
+	ring := newRing(t, newKey(t, "k", token.HS256))
+	encoder := newEncoder(t, ring)
+	full, err := encoder.Complete(token.Claims{"sub": "ada"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := encoder.Sign(full); err != nil {
+		t.Fatal(err)
+	} else if _, err := newDecoder(t, ring, nil).Decode(raw); err != nil {
+		t.Error(err)
+	}
+	for name, value := range map[string]any{"exp": nil, "exp ": "1", "nbf": nil, "iat": -1, "jti": nil, "jti ": "", "iss": nil, "iss ": 5, "aud": nil, "aud ": []string{}, "sub ": 7} {
+		claims := maps.Clone(full)
+		if claim := strings.TrimSpace(name); value == nil {
+			delete(claims, claim)
+		} else {
+			claims[claim] = value
+		}
+		if _, err := encoder.Sign(claims); !errors.Is(err, token.ErrClaims) {
+			t.Errorf("%s %v: %v", name, value, err)
 		}
 	}
 }

@@ -144,6 +144,13 @@ func checkKeys(keys any) error {
 	if v := reflect.ValueOf(keys); (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
 		return fmt.Errorf("Keys is required: this %T is nil", keys)
 	}
+	ring, _ := keys.(*Ring)
+	if live, ok := keys.(*LiveRing); ok {
+		ring = live.Ring()
+	}
+	if ring != nil && len(ring.keys) == 0 {
+		return fmt.Errorf("Keys is required: this %T has no key", keys)
+	}
 	return nil
 }
 

@@ -36,7 +36,7 @@ type EncoderConfig struct {
 type Encoder struct{ config EncoderConfig }
 
 // NewEncoder checks config. The error names the setting that is wrong, as in "token: EncoderConfig.Keys is required: ...". A
-// [*Ring] without a signing key is refused with [ErrCannotSign].
+// [*Ring] or [*LiveRing] without a signing key is refused with [ErrCannotSign].
 func NewEncoder(config EncoderConfig) (*Encoder, error) {
 	if err := config.check(); err != nil {
 		return nil, fmt.Errorf("token: EncoderConfig.%w", err)
@@ -52,7 +52,11 @@ func (c *EncoderConfig) check() error {
 	if err := checkKeys(c.Keys); err != nil {
 		return err
 	}
-	if ring, ok := c.Keys.(*Ring); ok && ring.signing == nil {
+	ring, _ := c.Keys.(*Ring)
+	if live, ok := c.Keys.(*LiveRing); ok {
+		ring = live.Ring()
+	}
+	if ring != nil && ring.signing == nil {
 		return fmt.Errorf("Keys only verifies: %w", ErrCannotSign)
 	}
 	if c.Type == "" {
@@ -129,11 +133,27 @@ func (e *Encoder) Encode(claims Claims, lifetime time.Duration) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	return e.Sign(full)
+	return e.sign(full)
 }
 
-// Sign signs claims that [Encoder.Complete] has returned, and refuses what [Encoder.Encode] refuses.
+// Sign signs claims that [Encoder.Complete] has returned, perhaps with some more. It refuses what [Encoder.Encode] refuses,
+// and claims without iat, nbf, exp and jti: the error is a [*ClaimError].
 func (e *Encoder) Sign(complete Claims) (string, error) {
+	for _, name := range []string{"iat", "nbf", "exp"} {
+		if _, ok := complete.Time(name); !ok {
+			return "", &ClaimError{Claim: name, Reason: "missing or not a date: Complete sets it"}
+		}
+	}
+	if !isName(complete.String("jti")) {
+		return "", &ClaimError{Claim: "jti", Reason: "missing or not a short text: Complete sets it"}
+	}
+	if _, _, err := complete.checkNames(false, false); err != nil {
+		return "", err
+	}
+	return e.sign(complete)
+}
+
+func (e *Encoder) sign(complete Claims) (string, error) {
 	payload, err := marshalClaims(complete)
 	if err != nil {
 		return "", err

@@ -28,16 +28,34 @@ func parseKeys(text []byte) ([]*Key, error) {
 		return nil, errors.New("is required")
 	case text[0] == '{':
 		return parseKeySet(text, RS256)
+	case text[0] == '"' || text[0] == '\'':
+		return nil, errors.New("is in quotes: leave them out")
 	case !bytes.Contains(text, begin):
 		return nil, errors.New("is neither PEM nor a JWK or a JWK Set: PEM begins with -----BEGIN, the others with {")
 	case bytes.IndexByte(text, '\n') < 0 && bytes.Contains(text, []byte(`\n`)):
 		return nil, errors.New(`has the two characters \n where PEM has line breaks: put real ones there`)
+	case bytes.IndexByte(text, '\n') < 0:
+		return nil, errors.New("is PEM without its line breaks: keep them")
 	}
 	key, err := ParsePEM("", "", text)
 	if err != nil {
 		return nil, err
 	}
 	return []*Key{key}, nil
+}
+
+// ParseSigningKey is [ParseKeys] for the one key that signs: it refuses a public key, and more than one.
+func ParseSigningKey(setting string, text []byte) (*Key, error) {
+	keys, err := ParseKeys(setting, text)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(keys) > 1:
+		return nil, &settingError{setting, errors.New("has several keys: give the one that signs")}
+	case !keys[0].CanSign():
+		return nil, &settingError{setting, errors.New("is a public key: the private one is needed to sign")}
+	}
+	return keys[0], nil
 }
 
 // settingError puts the name of a setting in front of what is wrong with it.

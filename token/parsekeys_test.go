@@ -83,6 +83,30 @@ func TestParseKeysTakesAnRSAKeyThatSaysNoAlgorithmForRS256(t *testing.T) {
 	}
 }
 
+func TestParseSigningKey(t *testing.T) {
+	key, other := newKey(t, "my-key", token.ES256), newKey(t, "other", token.ES256)
+	private, err := key.MarshalPrivate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := key.MarshalPublic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := token.ParseSigningKey("JWT_PRIVATE_KEY", private); err != nil || got.ID() != "my-key" || !got.CanSign() {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		string(public):                        "JWT_PRIVATE_KEY: is a public key: the private one is needed to sign",
+		string(newRing(t, key, other).JWKS()): "JWT_PRIVATE_KEY: has several keys",
+		"":                                    "JWT_PRIVATE_KEY: is required",
+	} {
+		if got, err := token.ParseSigningKey("JWT_PRIVATE_KEY", []byte(text)); got != nil || err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, %v, want %q", got, err, want)
+		}
+	}
+}
+
 func TestK10ParseKeysErrorsNameTheSettingAndNoKey(t *testing.T) {
 	key := newKey(t, "my-key", token.ES256)
 	text := string(pemOf(t, key))
@@ -105,6 +129,9 @@ func TestK10ParseKeysErrorsNameTheSettingAndNoKey(t *testing.T) {
 		"K-10 a certificate":       {strings.ReplaceAll(text, "PRIVATE KEY", "CERTIFICATE"), "PEM: this is a certificate"},
 		"K-10 encrypted PEM":       {strings.ReplaceAll(text, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "PEM: the key is encrypted"},
 		"PEM cut short":            {text[:80], "no PEM block is in the text"},
+		"PEM on one line, blanks":  {strings.ReplaceAll(text, "\n", " "), "is PEM without its line breaks"},
+		"PEM in quotes":            {`"` + text + `"`, "is in quotes"},
+		"a JWK in quotes":          {"'" + string(jwk) + "'", "is in quotes"},
 		"an empty set":             {`{"keys":[]}`, "key set needs 1 to 100 keys"},
 		"no key at all":            {`{}`, "key set needs 1 to 100 keys"},
 		"J-17 a member twice":      {`{"kty":"EC",` + string(jwk[1:]), "JWK or key set: "},

@@ -58,7 +58,7 @@ func NewRing(signing *Key, verifying ...*Key) (*Ring, error) {
 		return nil, err
 	}
 	if signing != nil && !signing.CanSign() {
-		return nil, errors.New("token: signing key has no private part")
+		return nil, fmt.Errorf("token: signing key %q is a public key: the private one is needed", signing.id)
 	}
 	ring := &Ring{signing: signing, keys: make(map[string]*Key, len(all))}
 	for _, key := range all {

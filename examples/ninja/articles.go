@@ -51,11 +51,11 @@ type program struct {
 
 // New returns the handler of the program. Whatever is wrong with s is an error here, not at the first request.
 func New(s Settings, articles http.Handler) (http.Handler, error) {
-	keys, err := token.ParseKeys("JWT_PRIVATE_KEY", s.PrivateKey)
+	key, err := token.ParseSigningKey("JWT_PRIVATE_KEY", s.PrivateKey)
 	if err != nil {
 		return nil, err
 	}
-	ring, err := token.NewRing(keys[0]) // of one key, so that a token without kid is taken
+	ring, err := token.NewRing(key) // of one key, so that a token without kid is taken
 	if err != nil {
 		return nil, err
 	}
