@@ -270,6 +270,9 @@ func (c Config) complete() (Config, error) {
 // Timing returns the session limits in force.
 func (s *Service) Timing() Timing { return s.timing }
 
+// Issuer returns the "iss" claim of every token.
+func (s *Service) Issuer() string { return s.cfg.Issuer }
+
 // Logger returns the logger of the configuration.
 func (s *Service) Logger() *slog.Logger { return s.log }
 

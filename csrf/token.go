@@ -59,7 +59,7 @@ func NewTokens(key []byte, older ...[]byte) (*Tokens, error) {
 // sessionID is what stays the same as long as the session lives and is nobody else's: sid, or sub where a token has no
 // sid, never jti. It may hold any bytes, at any length. There is no token without a session: for "" it returns "".
 func (t *Tokens) Issue(sessionID string) string {
-	if sessionID == "" {
+	if sessionID == "" || len(t.keys) == 0 { // a zero Tokens has no keys: it issues nothing and accepts nothing
 		return ""
 	}
 	return string(appendToken(nil, t.keys[0], sessionID))

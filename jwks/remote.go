@@ -93,6 +93,9 @@ func (r *Remote) Verify(compact string) (token.Header, []byte, error) {
 // [token.ErrKeysUnavailable] when nothing can be said because keys could not be had; that error wraps ctx.Err() if ctx
 // has ended. With ErrSignature, a kid that is not known was not in the set within the last Cooldown.
 func (r *Remote) VerifyContext(ctx context.Context, compact string) (token.Header, []byte, error) {
+	if r.url == nil {
+		return token.Header{}, nil, unavailable(errors.New("this Remote was not made with New"))
+	}
 	now := r.cfg.Now()
 	set := r.live(now)
 	if set.ring != nil {
@@ -130,6 +133,9 @@ func (r *Remote) VerifyContext(ctx context.Context, compact string) (token.Heade
 // them have become too old to verify with. See [token.EpochKeySet]. Like a token, it has keys renewed that are no longer
 // fresh: where all tokens are remembered, nothing else asks for keys.
 func (r *Remote) Epoch() uint64 {
+	if r.url == nil {
+		return 0
+	}
 	now := r.cfg.Now()
 	set := r.live(now)
 	if set.ring != nil {

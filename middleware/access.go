@@ -59,13 +59,13 @@ func chainOf[U any](first Authenticator[U], more []Authenticator[U]) []Authentic
 	return chain
 }
 
-// isNil reports whether an interface is nil or holds a nil pointer.
+// isNil reports whether an interface is nil or holds a nil pointer or function.
 func isNil(v any) bool {
 	if v == nil {
 		return true
 	}
 	value := reflect.ValueOf(v)
-	return value.Kind() == reflect.Pointer && value.IsNil()
+	return (value.Kind() == reflect.Pointer || value.Kind() == reflect.Func) && value.IsNil()
 }
 
 // With returns the same access with further conditions, all of which the token must meet: see [Scope], [Role] and
@@ -104,7 +104,7 @@ func (a Access[U]) mustBeRequired() {
 // outer one found. Public leaves all as it is.
 func (a Access[U]) Protect(next http.Handler) http.Handler {
 	switch {
-	case next == nil:
+	case isNil(next):
 		panic("middleware: Protect needs a handler")
 	case a.kind == 0:
 		panic("middleware: this Access is the zero value: use Required, Optional or Public")

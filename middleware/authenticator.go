@@ -86,9 +86,12 @@ func isDeferred(err error) bool {
 	return ok
 }
 
-// A peeker can tell which tokens of its kind a request bears that verify, without asking whose they are.
-type peeker interface {
-	peek(ctx context.Context, r *http.Request) []token.Verified
+// A Peeker is an [Authenticator] that can tell which tokens of its kind a request bears, without asking whose they are. A
+// chain asks those that come after the one that succeeded, to find out whether the request names two users. [Bearer], [Cookie]
+// and session.Authenticator are peekers; one of a program's own may be.
+type Peeker interface {
+	// Peek returns the tokens that verify. It waits for nothing: ctx has ended.
+	Peek(ctx context.Context, r *http.Request) []Token
 }
 
 // authenticate asks the members of a chain in order: the first that succeeds counts. Of the reasons why none did, the one
@@ -114,19 +117,16 @@ func authenticate[U any](chain []Authenticator[U], w http.ResponseWriter, r *htt
 // checkBeside looks at what else a request bears that an authenticator let in. It cannot win any more, but it must not
 // name another user of the same issuer.
 func checkBeside[U any](others []Authenticator[U], r *http.Request, winner Token) error {
-	won, ok := winner.(token.Verified)
-	if !ok || len(others) == 0 {
+	if winner == nil || len(others) == 0 {
 		return nil
 	}
-	settled, cancel := context.WithCancel(r.Context())
-	cancel() // a request that has been let in waits for nobody's keys
 	for _, other := range others {
-		other, ok := other.(peeker)
+		other, ok := other.(Peeker)
 		if !ok {
 			continue
 		}
-		for _, beside := range other.peek(settled, r) {
-			if anotherUser(won, beside) {
+		for _, beside := range other.Peek(ended, r) {
+			if anotherUser(winner.Claims(), beside.Claims()) {
 				return ErrTwoUsers
 			}
 		}
@@ -134,10 +134,18 @@ func checkBeside[U any](others []Authenticator[U], r *http.Request, winner Token
 	return nil
 }
 
+// ended is a context that has ended: a request that has been let in waits for nobody's keys.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // anotherUser reports whether two tokens of one issuer speak for two users, or may: without a subject, only a token that
 // says the same is for the same user. Of two issuers, nothing can be compared.
-func anotherUser(a, b token.Verified) bool {
-	return a != b && a.Issuer() == b.Issuer() && (a.Subject() != b.Subject() || a.Subject() == "")
+func anotherUser(a, b token.Claims) bool {
+	sub := a.String("sub")
+	return a.String("iss") == b.String("iss") && (sub != b.String("sub") || sub == "" && !reflect.DeepEqual(a, b))
 }
 
 // better returns the error that tells more. A refusal that waited for the others comes before all of them: no other
@@ -174,7 +182,10 @@ func Resolve[U any](r *http.Request, resolve Resolver[U], verified Token, byCook
 	if err == nil && isNilUser(&user) {
 		err = ErrNotFound
 	}
-	if err != nil {
+	switch {
+	case err != nil && r.Context().Err() != nil:
+		return Identity[U]{}, fmt.Errorf("resolve user: %w: %w", r.Context().Err(), err) // nobody waits for the answer
+	case err != nil:
 		return Identity[U]{}, resolveError(err)
 	}
 	return Identity[U]{User: user, Token: verified, ByCookie: byCookie}, nil
@@ -246,5 +257,5 @@ func meaning(err error) (code problem.Code, known bool) {
 		}
 		return code, code != ""
 	}
-	return problem.Overloaded, err == context.Canceled || err == context.DeadlineExceeded
+	return "", false
 }

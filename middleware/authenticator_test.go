@@ -108,8 +108,8 @@ func TestWhatAResolverSays(t *testing.T) {
 		"a problem, beside a fault":            {errors.Join(problem.New(problem.SessionEnded), errDatabase), "503 store_unavailable"},
 		"a problem that is nil":                {(*problem.Problem)(nil), "503 store_unavailable"},
 		"not found, twice":                     {errors.Join(middleware.ErrNotFound, tokenjar.ErrNotFound), "401 session_ended"},
-		"time ran out":                         {context.DeadlineExceeded, "503 overloaded"},
-		"the client left":                      {context.Canceled, "503 overloaded"},
+		"time for the database ran out":        {fmt.Errorf("query: %w", context.DeadlineExceeded), "503 store_unavailable"},
+		"somebody ended the query":             {context.Canceled, "503 store_unavailable"},
 		"a problem of the program's own":       {problem.New(problem.PermissionDenied), "403 permission_denied"},
 		"a problem that is the program's bug":  {problem.New(problem.Internal), "500 internal_error"},
 	} {
@@ -479,6 +479,24 @@ func TestAResolverMayReadTheRequest(t *testing.T) {
 		fmt.Fprint(w, user, " ", found)
 	})
 	want(t, ask(h, "GET", "http://a.example/", bearer(p.token(t, "ada"))), "ada@a.example false")
+}
+
+func TestAClientThatLeavesIsNoFaultOfTheDatabase(t *testing.T) {
+	p := newProgram(t)
+	ctx, leave := context.WithCancel(t.Context())
+	waiting, err := middleware.NewBearer(p.tokens, func(ctx context.Context, _ token.Claims) (string, error) {
+		leave()
+		<-ctx.Done()
+		return "", fmt.Errorf("query: %w", ctx.Err())
+	})
+	check(t, err)
+	var log strings.Builder
+	logged := tokenjar.ContextWithLogger(ctx, slog.New(slog.NewTextHandler(&log, nil)))
+	w := ask(middleware.Required(waiting).Protect(whoami), "GET", "/", bearer(p.token(t, "ada")), func(r *http.Request) { *r = *r.WithContext(logged) })
+	want(t, w, "503 overloaded")
+	if log.String() != "" {
+		t.Errorf("it is logged as a fault: %s", log.String())
+	}
 }
 
 func TestWhyARequestIsRefusedIsLoggedForWhoeverAsks(t *testing.T) {

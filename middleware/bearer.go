@@ -64,7 +64,8 @@ func (b *Bearer[U]) Authenticate(_ http.ResponseWriter, r *http.Request) (Identi
 	return Resolve(r, b.resolve, verified, false)
 }
 
-func (b *Bearer[U]) peek(ctx context.Context, r *http.Request) []token.Verified {
+// Peek implements [Peeker].
+func (b *Bearer[U]) Peek(ctx context.Context, r *http.Request) []Token {
 	raw, bad, err := request.Bearer(r.Header)
 	if err != nil || bad || raw == "" {
 		return nil
@@ -73,5 +74,5 @@ func (b *Bearer[U]) peek(ctx context.Context, r *http.Request) []token.Verified 
 	if err != nil {
 		return nil
 	}
-	return []token.Verified{verified}
+	return []Token{verified}
 }

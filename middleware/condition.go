@@ -57,6 +57,9 @@ func Role(roles ...string) Condition { return ClaimIn("roles", roles...) }
 // and when it is missing. Values are compared byte for byte.
 func ClaimIn(claim string, values ...string) Condition {
 	mustNotBeEmpty("ClaimIn", values)
+	if claim == "" {
+		panic("middleware: ClaimIn needs the name of a claim")
+	}
 	return func(claims token.Claims) error {
 		for _, have := range texts(claims[claim]) {
 			if slices.Contains(values, have) {

@@ -93,7 +93,7 @@ func newCSRFRules(cfg CookieConfig) (*csrfRules, error) {
 	case "iss", "aud", "client_id", "azp", "scope":
 		bad("CSRFClaim", "%s is the same for many users: use sid, or sub", rules.claim)
 	}
-	if rules.tokens == nil {
+	if rules.tokens == nil || rules.tokens.Issue("x") == "" {
 		bad("CSRFTokens", "is required: see csrf.NewTokens")
 	}
 	if cfg.PublicURL == "" {
@@ -180,7 +180,7 @@ func (c *Cookie[U]) verify(ctx context.Context, found cookie.Found) (best token.
 			reason = better(reason, err)
 		case best.IsZero():
 			best = verified
-		case anotherUser(best, verified) || best.Issuer() != verified.Issuer():
+		case best.Issuer() != verified.Issuer() || anotherUser(best.Claims(), verified.Claims()):
 			return token.Verified{}, ErrTwoUsers
 		case verified.ExpiresAt().After(best.ExpiresAt()):
 			best = verified
@@ -192,7 +192,8 @@ func (c *Cookie[U]) verify(ctx context.Context, found cookie.Found) (best token.
 	return best, nil
 }
 
-func (c *Cookie[U]) peek(ctx context.Context, r *http.Request) (all []token.Verified) {
+// Peek implements [Peeker].
+func (c *Cookie[U]) Peek(ctx context.Context, r *http.Request) (all []Token) {
 	found, err := cookie.Read(r.Header, c.name)
 	if err != nil {
 		return nil

@@ -124,13 +124,17 @@ func (t Routes) Protect(next http.Handler) http.Handler {
 
 // checkPrefix returns why no path can have a prefix, or why it does not mean what it seems to.
 func checkPrefix(prefix string) string {
+	segments := strings.Split(prefix, "/")
+	isWildcard := func(s string) bool { return s != "" && strings.IndexByte(":*<", s[0]) >= 0 }
 	switch {
-	case prefix == "" || prefix[0] != '/':
+	case segments[0] != "" || len(segments) < 2:
 		return "begin with a slash"
-	case strings.ContainsAny(prefix, "{}") || slices.Contains(strings.Split(prefix, "/"), "*"):
+	case strings.ContainsAny(prefix, "{}") || slices.ContainsFunc(segments, isWildcard):
 		return "there are no wildcards: name the part before them"
-	case strings.ContainsAny(prefix, "%;"):
-		return "write it decoded, without escapes and parameters"
+	case strings.ContainsAny(prefix, "%;?#"):
+		return "write the path alone, decoded, without escapes, parameters, query and fragment"
+	case strings.TrimSpace(prefix) != prefix:
+		return "a blank stands at its end"
 	}
 	if _, err := pathrule.Canonical((&url.URL{Path: prefix}).EscapedPath()); err != nil {
 		return "no path that is let through begins so"

@@ -145,7 +145,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 
 // Prepare sets the headers of the problem that err is and returns it, for callers who write bodies themselves.
 func Prepare(h http.Header, ctx context.Context, err error) *Problem {
-	p := *From(err)
+	p := From(err).complete()
 	p.RequestID, _ = ctx.Value(contextkey.RequestID).(string)
 	if p.RequestID == "" { // no server of ours is around this handler
 		p.RequestID = rand.Text()
@@ -181,6 +181,24 @@ func Prepare(h http.Header, ctx context.Context, err error) *Problem {
 func (p Problem) WithChallenge(challenge string) *Problem {
 	p.challenge = challenge
 	return &p
+}
+
+// complete returns a copy of a problem that a program may have written down itself: with what its code stands for in place of
+// what it left out, and with a status that is a refusal.
+func (p Problem) complete() Problem {
+	usual := New(p.Code)
+	if p.Status < 400 || p.Status > 599 {
+		p.Status = usual.Status
+	}
+	for _, field := range []struct{ own, usual *string }{
+		{&p.Type, &usual.Type}, {&p.Title, &usual.Title}, {&p.Detail, &usual.Detail}, {(*string)(&p.Code), (*string)(&usual.Code)},
+		{(*string)(&p.Action), (*string)(&usual.Action)},
+	} {
+		if *field.own == "" {
+			*field.own = *field.usual
+		}
+	}
+	return p
 }
 
 // bearerChallenge is the challenge of a 401 (RFC 6750, section 3.1): error codes only where a token was shown. A 403 has

@@ -154,6 +154,29 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
+func TestAProblemThatIsWrittenDownIsCompleted(t *testing.T) {
+	for _, row := range []struct {
+		p      *problem.Problem
+		status int
+		code   problem.Code
+	}{
+		{&problem.Problem{Code: problem.PermissionDenied}, 403, problem.PermissionDenied},
+		{problem.New(problem.PermissionDenied).WithStatus(200), 403, problem.PermissionDenied},
+		{problem.New(problem.PermissionDenied).WithStatus(999), 403, problem.PermissionDenied},
+		{&problem.Problem{}, 500, problem.Internal},
+		{&problem.Problem{Code: "teapot", Status: 418, Title: "Teapot", Detail: "Short and stout."}, 418, "teapot"},
+	} {
+		rec := write("GET", row.p)
+		var body problem.Problem
+		if err := json.Unmarshal(rec.Body.Bytes(), &body); err != nil {
+			t.Fatal(err)
+		}
+		if rec.Code != row.status || body.Status != row.status || body.Code != row.code || body.Title == "" || body.Detail == "" || body.Action == "" || body.Type == "" {
+			t.Errorf("%+v: got %d %s", row.p, rec.Code, rec.Body)
+		}
+	}
+}
+
 func TestCopiesDoNotChangeWhatTheyAreMadeOf(t *testing.T) {
 	first := problem.New(problem.ValidationFailed).WithErrors(problem.Field{Field: "a"})
 	second := first.WithErrors(problem.Field{Field: "b"}).WithDetail("x").WithAction(problem.Retry).WithStatus(400)

@@ -192,14 +192,16 @@ func walk(err error, visit func(error) bool) bool {
 
 // csrfDetail says what a request would have needed. The reason is one of package csrf's words, never the client's.
 func csrfDetail(e *csrf.Error) string {
-	if e.Rule == csrf.OriginRule {
-		return "The request does not come from a page of this site (" + e.Reason + "). If that page is yours, list its " +
-			"origin in csrf.trusted_origins."
+	switch {
+	case e.Rule == csrf.OriginRule:
+		return "The request does not come from a page of this site (" + e.Reason + "). If that page is yours, its origin has to " +
+			"be among the trusted origins."
+	case e.Reason == csrf.ReasonMissing:
+		return "The X-CSRFToken header is missing. Send the value of the CSRF cookie in it (" + e.Reason + ")."
+	case e.Reason == csrf.ReasonNoSession:
+		return "The token names no session that a CSRF token could be bound to (" + e.Reason + "): the claim for it is missing."
 	}
-	if e.Reason == csrf.ReasonMissing {
-		return "The X-CSRFToken header is missing. Send the value of the CSRF cookie, or of GET csrf (" + e.Reason + ")."
-	}
-	return "The X-CSRFToken header is not this session's (" + e.Reason + "). Read the CSRF cookie again, or GET csrf."
+	return "The X-CSRFToken header is not this session's (" + e.Reason + "). Read the CSRF cookie again."
 }
 
 // Codes returns every code, sorted as declared, for documentation and tests.

@@ -1,11 +1,13 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
 	"github.com/tokenjar/tokenjar/csrf"
 	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/token"
 )
 
 // Authenticator lends a guard to package middleware, so that its rules for methods and routes, scopes, roles and the age of
@@ -45,6 +47,31 @@ func (a authenticator[U]) Authenticate(w http.ResponseWriter, r *http.Request) (
 	}
 	return middleware.Resolve(r, a.resolve, id, byCookie)
 }
+
+// Peek implements [middleware.Peeker]: it tells of cookies of ours that are genuine, and of a bearer of ours.
+func (a authenticator[U]) Peek(_ context.Context, r *http.Request) (all []middleware.Token) {
+	shown, err := a.guard.Read(r)
+	if err != nil {
+		return nil
+	}
+	for _, raw := range append(shown.Access, shown.Bearer) {
+		if id, err := a.guard.service.Authenticate(raw); err == nil {
+			all = append(all, id)
+		}
+	}
+	for _, raw := range shown.Refresh {
+		if t, err := a.guard.service.DecodeRefresh(raw); err == nil && a.guard.service.Ended(t.SessionID) == nil {
+			all = append(all, refreshOf{a.guard.service.Issuer(), t.UserID})
+		}
+	}
+	return all
+}
+
+// refreshOf is who a refresh token speaks for.
+type refreshOf struct{ issuer, user string }
+
+// Claims implements [middleware.Token].
+func (r refreshOf) Claims() token.Claims { return token.Claims{"iss": r.issuer, "sub": r.user} }
 
 // anyCookieVerifies reports whether a request bears a cookie of ours that is genuine.
 func (g *Guard) anyCookieVerifies(r *http.Request) bool {

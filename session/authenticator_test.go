@@ -129,6 +129,86 @@ func TestAuthenticatorInAChain(t *testing.T) {
 	}
 }
 
+// J-33: a session beside a bearer of the same issuer for another user, whichever is asked first.
+func TestASessionBesideABearerOfAnotherUser(t *testing.T) {
+	e := newEmbedded(t)
+	ada := e.SignIn(t, servertest.Ada)
+	key, err := token.GenerateKey(token.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := token.NewRing(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoder, err := token.NewEncoder(token.EncoderConfig{Keys: ring, Type: "JWT", Issuer: e.Service.Issuer(), Audience: "api", Now: e.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder, err := token.NewDecoder(token.DecoderConfig{Keys: ring, Type: "JWT", Issuer: e.Service.Issuer(), Audience: "api", Now: e.Clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := middleware.NewBearer(decoder, middleware.Claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bearer := func(user string) func(*http.Request) {
+		raw, err := encoder.Encode(token.Claims{"sub": user}, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return servertest.Bearer(raw)
+	}
+	guarded := session.Authenticator(e.guard, middleware.Claims)
+	show := func(w http.ResponseWriter, _ *http.Request, user token.Claims) { fmt.Fprint(w, user.String("sub")) }
+	for name, h := range map[string]http.Handler{
+		"session first": middleware.Required(guarded, other).Func(show), "bearer first": middleware.Required(other, guarded).Func(show),
+	} {
+		for _, row := range []struct {
+			name    string
+			changes []func(*http.Request)
+			status  int
+			want    string
+		}{
+			{"one user", []func(*http.Request){ada.As, bearer("user-ada")}, 200, "user-ada"},
+			{"two users", []func(*http.Request){ada.As, bearer("user-eve")}, 401, "token_invalid"},
+			{"a dead session", []func(*http.Request){e.Cookies("x", "y"), bearer("user-eve")}, 200, "user-eve"},
+		} {
+			t.Run(name+": "+row.name, func(t *testing.T) {
+				if res, body := e.ask(t, h, "GET", "/admin/x", row.changes...); res.StatusCode != row.status || !strings.Contains(body, row.want) {
+					t.Errorf("got %d %s, want %d %s", res.StatusCode, body, row.status, row.want)
+				}
+			})
+		}
+	}
+}
+
+func TestAuthenticatorPeeks(t *testing.T) {
+	e := newEmbedded(t)
+	ada := e.SignIn(t, servertest.Ada)
+	peeker := session.Authenticator(e.guard, middleware.Claims).(middleware.Peeker)
+	for name, row := range map[string]struct {
+		change func(*http.Request)
+		want   int
+	}{
+		"both cookies": {ada.As, 2}, "a refresh cookie alone": {ada.RefreshOnly, 1}, "a bearer": {servertest.Bearer(ada.Access), 1}, "dead cookies": {e.Cookies("x", "y"), 0},
+		"nothing": {func(*http.Request) {}, 0}, "more cookies than are read": {servertest.RawCookie(strings.Repeat("a=b; ", 300)), 0},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		row.change(r)
+		got := peeker.Peek(t.Context(), r)
+		if len(got) != row.want {
+			t.Errorf("%s: got %d tokens, want %d", name, len(got), row.want)
+		}
+		for _, one := range got {
+			if claims := one.Claims(); claims.String("sub") != "user-ada" || claims.String("iss") != e.Service.Issuer() {
+				t.Errorf("%s: got %v", name, claims)
+			}
+		}
+	}
+}
+
 func TestAuthenticatorResolvesTheProgramsUser(t *testing.T) {
 	e := newEmbedded(t)
 	ada := e.SignIn(t, servertest.Ada)
