@@ -184,7 +184,7 @@ func Resolve[U any](r *http.Request, resolve Resolver[U], verified Token, byCook
 	}
 	switch {
 	case err != nil && r.Context().Err() != nil:
-		return Identity[U]{}, fmt.Errorf("resolve user: %w: %w", r.Context().Err(), err) // nobody waits for the answer
+		return Identity[U]{}, fmt.Errorf("resolve user: %w: %v", r.Context().Err(), err) // nobody waits for the answer
 	case err != nil:
 		return Identity[U]{}, resolveError(err)
 	}
