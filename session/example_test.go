@@ -111,7 +111,8 @@ func exampleGuard() *session.Guard {
 // signIn returns what a browser has after a sign-in: its cookies, and the CSRF token for pages to send. Package httpapi has the
 // routes for it.
 func signIn(guard *session.Guard, user string) (cookies, csrfToken string) {
-	grant := must(guard.Service().Login(context.Background(), tokenjar.Credentials{Username: user, Password: examplePassword}, tokenjar.Client{}))
+	credentials := tokenjar.Credentials{Username: user, Password: examplePassword}
+	grant := must(guard.Service().Login(context.Background(), credentials, tokenjar.Client{}))
 	var pairs []string
 	for _, c := range must(guard.GrantCookies(grant)) {
 		if c.MaxAge >= 0 {
