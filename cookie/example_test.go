@@ -1,9 +1,11 @@
 package cookie_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/tokenjar/tokenjar/cookie"
@@ -119,6 +121,21 @@ func ExampleJWT_SetFor() {
 	// Output:
 	// access_token=eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln; Path=/; Max-Age=300; HttpOnly; Secure; SameSite=Lax <nil>
 	// cookie access_token: life -1s is over
+}
+
+// A token that browsers would not keep is refused, and nothing is written: the program learns of it, where a browser would say
+// nothing and the user would not be signed in. Take claims out of the token.
+func ExampleJWT_Set_tooLarge() {
+	session := cookie.JWT{Name: "session"}
+	payload := strings.Repeat("groups", 700) // too many claims
+
+	w := httptest.NewRecorder()
+	err := session.Set(w, "eyJhbGciOiJFUzI1NiJ9."+payload+".c2ln")
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, cookie.ErrTooLarge), len(w.Header()))
+	// Output:
+	// cookie __Host-session: cookie: name and value exceed 4096 bytes
+	// true 0
 }
 
 // A mix that browsers would refuse, or that would be unsafe, writes nothing.
