@@ -110,26 +110,23 @@ func ExampleParseKeys() {
 }
 
 // A key that is missing or wrong stops the program at its start, with a sentence for whoever runs it.
-func ExampleParseKeys_mistakes() {
+func ExampleParseSigningKey_mistakes() {
 	for _, setting := range []string{
 		"",
 		"/run/secrets/jwt.pem", // the file's name in place of what is in it
 		"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
 		`{"kty":"oct","alg":"HS256","kid":"1","k":"c2VjcmV0"}`,
+		string(orFatal(orFatal(token.GenerateKey(token.ES256)).MarshalPublic())), // the other half of the pair
 	} {
-		_, err := token.ParseKeys("JWT_PRIVATE_KEY", []byte(setting))
+		_, err := token.ParseSigningKey("JWT_PRIVATE_KEY", []byte(setting))
 		fmt.Println(err)
 	}
-
-	public := orFatal(token.GenerateKey(token.ES256)).Public()
-	_, err := token.NewRing(public)
-	fmt.Println(err)
 	// Output:
 	// JWT_PRIVATE_KEY: is required
 	// JWT_PRIVATE_KEY: is neither PEM nor a JWK or a JWK Set: PEM begins with -----BEGIN, the others with {
 	// JWT_PRIVATE_KEY: PEM: this is a certificate, not a key: take the key out of it, as with openssl x509 -pubkey
 	// JWT_PRIVATE_KEY: HS256 key: secret is shorter than 32 bytes
-	// token: signing key has no private part
+	// JWT_PRIVATE_KEY: is a public key: the private one is needed to sign
 }
 
 // Keys as JWK text. The algorithm is the key's; its kid is what the text says, or else the RFC 7638 thumbprint, except for
