@@ -4,8 +4,10 @@ import "errors"
 
 // ErrOrigin and ErrToken are what errors.Is finds in a refusal of rule 1 and rule 2.
 var (
+	// ErrOrigin: rule 1. A page of a foreign origin sent the request, or Origin and Sec-Fetch-Site cannot be believed.
 	ErrOrigin = errors.New("csrf: origin not allowed")
-	ErrToken  = errors.New("csrf: token not accepted")
+	// ErrToken: rule 2. The X-CSRFToken header is missing, sent twice, or not the token of that session.
+	ErrToken = errors.New("csrf: token not accepted")
 )
 
 // Rule names the rule that refused a request.
@@ -13,8 +15,8 @@ type Rule uint8
 
 // The two rules.
 const (
-	OriginRule Rule = iota + 1
-	TokenRule
+	OriginRule Rule = iota + 1 // rule 1: the request comes from a page of ours or of a trusted origin
+	TokenRule                  // rule 2: it carries the CSRF token of its session
 )
 
 // The reasons of a refusal. They are stable words for logs, metrics and problem documents, and hold nothing the

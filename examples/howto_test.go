@@ -140,36 +140,28 @@ func TestVerifiersInOtherServices(t *testing.T) {
 
 	t.Run("Go", func(t *testing.T) {
 		check(t, func(issuer, audience, raw string) (string, error) {
-			d, err := verify.New(issuer, audience, loopback)
-			if err != nil {
-				return "", err
+			w := newVerifier(t, issuer, audience)(raw)
+			if w.Code == http.StatusOK {
+				return strings.TrimSpace(w.Body.String()), nil
 			}
-			r := httptest.NewRequest("GET", "/", nil)
-			r.Header.Set("Authorization", "Bearer "+raw)
-			c, err := verify.Bearer(d, r)
-			return c.String("sub"), err
+			if w.Code != http.StatusUnauthorized {
+				t.Errorf("got %d, want 401", w.Code)
+			}
+			return "", errors.New(w.Body.String())
 		})
 	})
 	t.Run("Go, when the keys cannot be had", func(t *testing.T) {
-		d, err := verify.New("http://localhost:1", p.url, loopback)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := d.Decode(access); !errors.Is(err, token.ErrKeysUnavailable) {
-			t.Errorf("got %v, want ErrKeysUnavailable: it is not the client's fault", err)
+		if w := newVerifier(t, "http://localhost:1", p.url)(access); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("got %d, want 503: it is not the client's fault", w.Code)
 		}
 	})
 	t.Run("Go, when the keys change", func(t *testing.T) {
-		d, err := verify.New(p.url, p.url, loopback)
-		if err != nil {
-			t.Fatal(err)
+		service := newVerifier(t, p.url, p.url)
+		if w := service(access); w.Code != http.StatusOK {
+			t.Fatalf("a good token: got %d %s", w.Code, w.Body)
 		}
-		if _, err := d.Decode(access); err != nil {
-			t.Fatal(err)
-		}
-		_, err = d.Decode(otherKeysToken(t, p.url))
-		if !errors.Is(err, token.ErrSignature) {
-			t.Errorf("a token of an unknown key: got %v, want ErrSignature", err)
+		if w := service(otherKeysToken(t, p.url)); w.Code != http.StatusUnauthorized {
+			t.Errorf("a token of an unknown key: got %d, want 401", w.Code)
 		}
 	})
 	t.Run("Node", func(t *testing.T) {
@@ -195,6 +187,23 @@ func TestVerifiersInOtherServices(t *testing.T) {
 			return output1([]string{python, "verify/verify.py", issuer, audience, token})
 		})
 	})
+}
+
+// newVerifier returns what the service of verify.go answers to a token.
+func newVerifier(t *testing.T, issuer, audience string) func(raw string) *httptest.ResponseRecorder {
+	t.Helper()
+	signedIn, err := verify.New(issuer, audience, loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := verify.Handler(signedIn)
+	return func(raw string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+raw)
+		w := httptest.NewRecorder()
+		service.ServeHTTP(w, r)
+		return w
+	}
 }
 
 // otherKeysToken is one that looks right, of a key that is not published.
@@ -328,21 +337,20 @@ func TestOwnUserTable(t *testing.T) {
 func TestClaimsOfTheHookDecide(t *testing.T) {
 	for _, staff := range []bool{true, false} {
 		p := newProgram(t, func(c *tokenjar.Config) { c.Claims = claims.Claims }).withAda(t, staff)
-		p.mux.Handle("/staff", p.guard.Required(claims.RequireRole("staff", http.HandlerFunc(
-			func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))))
+		p.mux.Handle("/staff", claims.WithRole(p.guard, "staff").Func(func(w http.ResponseWriter, _ *http.Request, c token.Claims) {
+			fmt.Fprintf(w, "{%q:%q}", "email", c.String("email"))
+		}))
+		newVisitor(t, p.url).call("GET", "/staff", "").want(t, http.StatusUnauthorized, "not_authenticated")
 		v, _, _ := signIn(t, p.url)
-		r, err := http.NewRequest("GET", p.url+"/staff", nil)
-		if err != nil {
-			t.Fatal(err)
+		if !staff {
+			v.call("GET", "/staff", "").want(t, http.StatusForbidden, "permission_denied")
+			continue
 		}
-		resp, err := v.client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		want := map[bool]int{true: http.StatusOK, false: http.StatusForbidden}[staff]
-		if resp.StatusCode != want {
-			t.Errorf("staff %v: got %d, want %d", staff, resp.StatusCode, want)
+		v.forget("access_token") // and the session is renewed on the way, as behind the guard
+		in := v.call("GET", "/staff", "")
+		in.want(t, http.StatusOK, "")
+		if in.body["email"] != "ada@example.com" || in.cookies["access_token"] == nil {
+			t.Errorf("got %v, and the cookies %v", in.body, in.cookies)
 		}
 	}
 }

@@ -40,7 +40,7 @@ type Config struct {
 	// Default ES256, ES384, EdDSA and RS256.
 	//
 	// Naming only what the issuer uses is better. Where several fit the RSA keys of an issuer that publishes them without
-	// alg, those keys are left out; see [token.ParseForeignKeySet].
+	// alg, those keys are ignored; see [token.ParseForeignKeySet].
 	Algorithms []token.Algorithm
 
 	// MaxAge is how long a fetched set counts as fresh, and so how long a key that the issuer has withdrawn may still

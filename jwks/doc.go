@@ -25,7 +25,7 @@
 //   - Connections go to public addresses alone, judged when connecting, whatever a name resolved to before. No proxy of the
 //     environment, no redirect, no cookie, no compression; an answer is 256 KiB and Config.Timeout at most.
 //   - An answer that is no key set, or has no key to verify with, changes nothing. Keys that are weak, symmetric, doubled,
-//     for something else or published with their private part are left out: see [token.ParseForeignKeySet].
+//     for something else or published with their private part are ignored: see [token.ParseForeignKeySet].
 //   - A clock that is set back neither stops the renewal of keys nor lets it run wild. Nothing runs while nothing is
 //     fetched.
 //

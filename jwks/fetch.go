@@ -39,7 +39,7 @@ func (r *Remote) fetch() (keys []*token.Key, ignored []token.IgnoredKey, err err
 	}
 	keys, ignored, err = token.ParseForeignKeySet(text, r.cfg.Algorithms)
 	if err != nil && ignored != nil {
-		err = fmt.Errorf("%w (left out: %s)", err, summary(ignored))
+		err = fmt.Errorf("%w (ignored: %s)", err, summary(ignored))
 	}
 	return keys, ignored, err
 }

@@ -253,7 +253,7 @@ func TestOfAMixedSetTheUsableKeysAreUsed(t *testing.T) {
 	for _, key := range []*token.Key{leaked, twice, newKey(t, "enc", token.ES384)} {
 		wantError(t, verify(r, sign(t, key)), token.ErrSignature)
 	}
-	if want := `keys=1 left_out="algorithm 1, duplicate_kid 2, malformed 1, private 1, symmetric 1, use 1"`; log.count(want) != 1 {
+	if want := `keys=1 ignored="algorithm 1, duplicate_kid 2, malformed 1, private 1, symmetric 1, use 1"`; log.count(want) != 1 {
 		t.Errorf("want %s in\n%s", want, &log)
 	}
 }

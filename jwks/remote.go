@@ -261,7 +261,7 @@ func (r *Remote) fly(f *flight) {
 	if err == nil {
 		var changed bool
 		if f.set, changed = r.install(ring, keys, began); changed {
-			r.cfg.Logger.Info("verification keys have changed", "url", r.shown, "keys", len(keys), "left_out", summary(ignored))
+			r.cfg.Logger.Info("verification keys have changed", "url", r.shown, "keys", len(keys), "ignored", summary(ignored))
 		}
 	}
 	f.err = err

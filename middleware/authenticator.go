@@ -26,9 +26,10 @@ type Authenticator[U any] interface {
 // A Resolver turns the claims of a verified token into a user of the program's own type.
 //
 // It returns [ErrNotFound] (or another error with that meaning, such as tokenjar.ErrNotFound) for a user who does not
-// exist or may not come in: the answer is 401. A [*problem.Problem] is answered as it is. Any other error says that the
-// program cannot tell, as when its database does not answer: 503, and nobody is taken for anonymous on its account. A nil
-// user counts as not found.
+// exist or may not come in: the answer is 401. A nil user counts as not found. A [*problem.Problem] is answered as it is,
+// but problem.NotFound means nobody, so it is 401 session_ended; behind [Optional] any 401 is an anonymous request. Any
+// other error says that the program cannot tell, as when its database does not answer or the time of a
+// [context.WithTimeout] is over: 503 store_unavailable, and nobody is taken for anonymous on its account.
 //
 // The context is the request's, and [RequestFromContext] returns the request itself, for programs that tell users apart by
 // host or address.

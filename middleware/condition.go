@@ -101,9 +101,11 @@ func texts(claim any) []string {
 // clockSkew is how far in the future auth_time may lie, by our clock.
 const clockSkew = time.Minute
 
-// MaxAuthAge demands that the user signed in at most age ago, by the token's auth_time (RFC 9068, section 2.2.1):
-// otherwise, and when the token does not say, 401 step_up_required with the challenge of RFC 9470, section 3. Renewing a
-// token does not move auth_time; signing in again does. Age is whole seconds; now is the clock, nil means time.Now.
+// MaxAuthAge demands that the user signed in at most age ago, by the token's claim auth_time (RFC 9068, section 2.2.1):
+// otherwise, and when the token does not say, 401 step_up_required with the challenge of RFC 9470, section 3. Whoever
+// issues the token writes auth_time, seconds since 1970, at sign-in: a tokenjar.Service does, a [token.Encoder] does not by
+// itself. Renewing a token must not move it; signing in again does. Age is whole seconds; now is the clock, nil means
+// time.Now.
 func MaxAuthAge(age time.Duration, now func() time.Time) Condition {
 	if age < time.Second || age%time.Second != 0 {
 		panic("middleware: MaxAuthAge needs whole seconds, at least one")

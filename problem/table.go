@@ -13,37 +13,37 @@ import (
 // A Code is the stable name of a problem.
 type Code string
 
-// The codes.
+// The codes, each with its usual HTTP status. [New] gives it its action and its texts.
 const (
-	InvalidCredentials   Code = "invalid_credentials"
-	NotAuthenticated     Code = "not_authenticated"
-	TokenInvalid         Code = "token_invalid"
-	TokenExpired         Code = "token_expired"
-	TokenRevoked         Code = "token_revoked"
-	WrongTokenType       Code = "wrong_token_type"
-	RefreshMissing       Code = "refresh_missing"
-	SessionEnded         Code = "session_ended"
-	SessionReused        Code = "session_reused"
-	CSRFFailed           Code = "csrf_failed"
-	OriginNotAllowed     Code = "origin_not_allowed"
-	InsufficientScope    Code = "insufficient_scope"
-	PermissionDenied     Code = "permission_denied"
-	StepUpRequired       Code = "step_up_required"
-	RateLimited          Code = "rate_limited"
-	ValidationFailed     Code = "validation_failed"
-	UnsupportedMediaType Code = "unsupported_media_type"
-	BodyTooLarge         Code = "body_too_large"
-	HeaderTooLarge       Code = "header_too_large"
-	NotFound             Code = "not_found"
-	MethodNotAllowed     Code = "method_not_allowed"
-	BadPath              Code = "bad_path"
-	MisdirectedHost      Code = "misdirected_host"
-	Conflict             Code = "conflict"
-	StoreUnavailable     Code = "store_unavailable"
-	KeysUnavailable      Code = "keys_unavailable"
-	Overloaded           Code = "overloaded"
-	ClaimsTooLarge       Code = "claims_too_large"
-	Internal             Code = "internal_error"
+	InvalidCredentials   Code = "invalid_credentials"    // 401: user name or password is not right
+	NotAuthenticated     Code = "not_authenticated"      // 401: no credential
+	TokenInvalid         Code = "token_invalid"          // 401: the token is damaged, or not one of ours
+	TokenExpired         Code = "token_expired"          // 401: the token was good, and its time is over
+	TokenRevoked         Code = "token_revoked"          // 401: the token's session was ended
+	WrongTokenType       Code = "wrong_token_type"       // 401: a refresh token for an access token, or the reverse
+	RefreshMissing       Code = "refresh_missing"        // 401: nothing to renew the session with
+	SessionEnded         Code = "session_ended"          // 401: the session or its user is gone
+	SessionReused        Code = "session_reused"         // 401: a refresh token was spent twice, so its session was ended
+	CSRFFailed           Code = "csrf_failed"            // 403: X-CSRFToken is missing, or not this session's
+	OriginNotAllowed     Code = "origin_not_allowed"     // 403: a page of another origin sent the request
+	InsufficientScope    Code = "insufficient_scope"     // 403: the token lacks a scope
+	PermissionDenied     Code = "permission_denied"      // 403: this user may not do that
+	StepUpRequired       Code = "step_up_required"       // 401: the sign-in is not recent enough
+	RateLimited          Code = "rate_limited"           // 429: too many tries; Retry-After says when again
+	ValidationFailed     Code = "validation_failed"      // 422: the request cannot be taken; 400 where it cannot be read
+	UnsupportedMediaType Code = "unsupported_media_type" // 415: the body is not JSON in UTF-8, or is encoded
+	BodyTooLarge         Code = "body_too_large"         // 413: the body is larger than is read
+	HeaderTooLarge       Code = "header_too_large"       // 431: more cookies than are read
+	NotFound             Code = "not_found"              // 404: nothing is there
+	MethodNotAllowed     Code = "method_not_allowed"     // 405: the Allow header says which methods are
+	BadPath              Code = "bad_path"               // 400: two programs may read the path differently
+	MisdirectedHost      Code = "misdirected_host"       // 421: the Host is not that of public_url
+	Conflict             Code = "conflict"               // 409: taken, or changed meanwhile
+	StoreUnavailable     Code = "store_unavailable"      // 503: a store or database does not answer; nobody is signed out
+	KeysUnavailable      Code = "keys_unavailable"       // 503: the keys to verify with cannot be fetched
+	Overloaded           Code = "overloaded"             // 503: too many sign-ins at once, or the request's time is over
+	ClaimsTooLarge       Code = "claims_too_large"       // 503: the configured claims do not fit a cookie
+	Internal             Code = "internal_error"         // 500: a fault of ours, told in the log
 )
 
 // An Action is what a client does next.

@@ -20,6 +20,7 @@ import (
 
 // Config is what a [Guard] is made of. Service and PublicURL are required.
 type Config struct {
+	// Service judges tokens and renews sessions.
 	Service *tokenjar.Service
 	// PublicURL is the address under which browsers know us. It decides names and attributes of the cookies and which
 	// origin is our own: never the request.
@@ -215,7 +216,7 @@ var errNotPlain = errors.New("session: not recognized")
 
 // recognize judges the ordinary request in the ordinary order: no bearer, one access cookie, verified before and good,
 // and beside it at most a refresh cookie of the same user. For any other it returns errNotPlain and has judged nothing
-// but perhaps the origin, which is judged alike.
+// but perhaps the origin, which is judged alike. It must say what the long way says.
 func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
 	if len(r.Header["Authorization"]) > 0 {
 		return tokenjar.Identity{}, errNotPlain

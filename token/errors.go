@@ -7,11 +7,13 @@ import "errors"
 // held. Compare with [errors.Is].
 var (
 	// ErrMalformed: not a compact JWS in the one spelling accepted here, or its header or payload is not strict JSON
-	// of the expected shape.
+	// of the expected shape. What stands before a token or adds a dot behind it makes it malformed; anything else
+	// behind it, also a blank or a line's end, belongs to the signature: see ErrSignature.
 	ErrMalformed = errors.New("token: malformed")
 
-	// ErrSignature: the signature does not verify, the key ring has no such kid, or the header names an algorithm
-	// that is not the key's.
+	// ErrSignature: the signature does not verify or has not the length of this key's, the key ring has no such kid, or
+	// the header names an algorithm that is not the key's. The length is judged before the spelling, so a good token
+	// with "\n", "=" or other bytes behind it is this and not ErrMalformed.
 	ErrSignature = errors.New("token: signature does not verify")
 
 	// ErrType: the header's typ is not the one this decoder takes. The token was made for another purpose.
@@ -46,6 +48,7 @@ type ClaimError struct {
 	Reason string // a fixed phrase
 }
 
+// Error names the claim and the reason, and nothing of the token.
 func (e *ClaimError) Error() string { return "token: claim " + e.Claim + ": " + e.Reason }
 
 // Unwrap returns [ErrClaims].

@@ -37,9 +37,9 @@ const (
 // ParseForeignKeySet reads the JWK Set (RFC 7517 section 5) of another issuer, for verifying. Allowed are the algorithms
 // that keys may be for; none of them may be symmetric.
 //
-// The text must be one strict JSON object of at most 256 KiB with at most 100 "keys". Each key is then taken or left out
-// for itself; ignored says which were left out. A key without alg, as several large issuers publish theirs, gets the
-// allowed algorithm that fits its kty and crv, if that is exactly one. Keys that share a kid are all left out, since
+// The text must be one strict JSON object of at most 256 KiB with at most 100 "keys". Each key is then taken or ignored
+// for itself; ignored says which and why. A key without alg, as several large issuers publish theirs, gets the
+// allowed algorithm that fits its kty and crv, if that is exactly one. Keys that share a kid are all ignored, since
 // nobody can say which is meant; keys with a use other than "sig" do not count there. A key whose private part is
 // published has no worth: nor has any other entry of the same key.
 //

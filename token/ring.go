@@ -13,6 +13,7 @@ import (
 // KeySet is what a [Decoder] verifies with: a [*Ring], a [*LiveRing] where keys rotate, or a program's own. Verify must answer
 // as [Ring.Verify] does.
 type KeySet interface {
+	// Verify checks the signature of a compact JWS and nothing else: [ErrMalformed] or [ErrSignature] if it does not hold.
 	Verify(compact string) (Header, []byte, error)
 }
 
@@ -20,6 +21,7 @@ type KeySet interface {
 // than ctx; when the keys cannot be had it returns [ErrKeysUnavailable].
 type ContextKeySet interface {
 	KeySet
+	// VerifyContext is Verify, and waits for keys until ctx is done: [ErrKeysUnavailable] when they cannot be had.
 	VerifyContext(ctx context.Context, compact string) (Header, []byte, error)
 }
 
@@ -29,6 +31,7 @@ type ContextKeySet interface {
 // nothing: it is asked for every token.
 type EpochKeySet interface {
 	KeySet
+	// Epoch returns a number that has grown whenever a key has gone since the last call.
 	Epoch() uint64
 }
 

@@ -10,6 +10,7 @@ import (
 // A Verifier accepts tokens. A [Decoder] verifies each one; a [Cache] remembers which were genuine. Verify returns the
 // errors of [Decoder.DecodeContext], and with an error the zero [Verified].
 type Verifier interface {
+	// Verify accepts raw as of now, or returns why not; ctx bounds the wait for keys that have to be fetched.
 	Verify(ctx context.Context, raw string) (Verified, error)
 }
 

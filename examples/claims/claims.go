@@ -3,10 +3,11 @@ package claims
 
 import (
 	"context"
-	"net/http"
-	"slices"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/middleware"
+	"github.com/tokenjar/tokenjar/session"
+	"github.com/tokenjar/tokenjar/token"
 )
 
 // Claims is for tokenjar.Config. It is called at sign-in and at every refresh.
@@ -18,15 +19,7 @@ func Claims(_ context.Context, u tokenjar.User) (map[string]any, error) {
 	return map[string]any{"roles": roles, "email": u.Email}, nil
 }
 
-// RequireRole lets those through who have a role. It stands behind the guard: guard.Required(RequireRole("staff", h)).
-func RequireRole(role string, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, _ := tokenjar.IdentityFromContext(r.Context())
-		roles, _ := id.Claims()["roles"].([]any) // as JSON has them
-		if !slices.Contains(roles, any(role)) {
-			http.Error(w, "this needs the role "+role, http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// WithRole lets those through whom the guard knows and who have a role: WithRole(guard, "staff").Protect(handler).
+func WithRole(guard *session.Guard, role string) middleware.Access[token.Claims] {
+	return middleware.Required(session.Authenticator(guard, middleware.Claims)).With(middleware.Role(role))
 }

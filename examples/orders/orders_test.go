@@ -81,7 +81,7 @@ func TestStaffAlone(t *testing.T) {
 		Service: func(c *tokenjar.Config) { c.Claims = claims.Claims },
 	})
 	app.User("grace", func(u *tokenjar.User) { u.Staff = true })
-	app.Serve(app.Guard.Required(claims.RequireRole("staff", (&orders.Shop{}).Handler(app.Guard))))
+	app.Serve(claims.WithRole(app.Guard, "staff").Protect((&orders.Shop{}).Handler(app.Guard)))
 	app.SignIn("grace").Get("/menu").Want(200)
 	app.SignIn("ada").Get("/menu").Want(403)
 }

@@ -2,39 +2,48 @@
 package verify
 
 import (
-	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/tokenjar/tokenjar/jwks"
+	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/token"
 )
 
-// New returns a decoder for the access tokens of an issuer that are meant for an audience. An issuer that is not on the
-// public internet is in one of the private networks.
-func New(issuer, audience string, private ...netip.Prefix) (*token.Decoder, error) {
+// New lets requests in that bear an access token of an issuer, meant for an audience. An issuer that is not on the public
+// internet is in one of the private networks.
+func New(issuer, audience string, private ...netip.Prefix) (signedIn middleware.Access[token.Claims], err error) {
 	keys, err := jwks.New(jwks.Config{
 		URL: issuer + "/.well-known/jwks.json", Algorithms: []token.Algorithm{token.ES256},
 		MaxAge: 5 * time.Minute, AllowPrivate: private,
 	})
 	if err != nil {
-		return nil, err
+		return signedIn, err
 	}
-	return token.NewDecoder(token.DecoderConfig{
+	decoder, err := token.NewDecoder(token.DecoderConfig{
 		Keys: keys, Type: "at+jwt", Issuer: issuer, Audience: audience,
 		Rules:       map[string]token.Rule{"sub": {Essential: true}, "sid": {Essential: true}},
 		EarlyLeeway: 10 * time.Second, // for clocks that differ; an expired token is expired
 	})
+	if err != nil {
+		return signedIn, err
+	}
+	tokens, err := token.NewCache(decoder)
+	if err != nil {
+		return signedIn, err
+	}
+	bearer, err := middleware.NewBearer(tokens, middleware.Claims)
+	if err != nil {
+		return signedIn, err
+	}
+	return middleware.Required(bearer), nil
 }
 
-// Bearer returns the claims of a request's access token. When the keys cannot be had the error is
-// token.ErrKeysUnavailable: answer 503, not 401.
-func Bearer(d *token.Decoder, r *http.Request) (token.Claims, error) {
-	raw, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return nil, errors.New("no bearer token")
-	}
-	return d.DecodeContext(r.Context(), raw)
+// Handler is the service: it is called only for good tokens. Others are 401, and keys that cannot be had are 503.
+func Handler(signedIn middleware.Access[token.Claims]) http.Handler {
+	return signedIn.Func(func(w http.ResponseWriter, r *http.Request, claims token.Claims) {
+		fmt.Fprintln(w, claims.String("sub"))
+	})
 }

@@ -1,8 +1,8 @@
 package verify_test
 
 import (
-	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"time"
@@ -14,30 +14,35 @@ import (
 
 var loopback = netip.MustParsePrefix("127.0.0.1/32") // the issuer is on this machine
 
-func TestTokensOfOurIssuer(t *testing.T) {
+// newService returns an issuer, and what a service answers to a token.
+func newService(t *testing.T) (*tokenjartest.Issuer, func(raw string) *httptest.ResponseRecorder) {
+	t.Helper()
 	iss := tokenjartest.NewIssuer(t, tokenjartest.IssuerConfig{
 		Clock: tokenjartest.NewClock(time.Now()), // verify reads the machine's clock
 	})
-	decoder, err := verify.New(iss.Issuer, iss.Audience, loopback)
+	signedIn, err := verify.New(iss.Issuer, iss.Audience, loopback)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ask := func(raw string) (token.Claims, error) {
-		r, err := http.NewRequest("GET", "/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+	service := verify.Handler(signedIn)
+	return iss, func(raw string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer "+raw)
-		return verify.Bearer(decoder, r)
+		w := httptest.NewRecorder()
+		service.ServeHTTP(w, r)
+		return w
 	}
+}
 
+func TestTokensOfOurIssuer(t *testing.T) {
+	iss, ask := newService(t)
 	ada := token.Claims{"sub": "ada", "sid": "s-1"}
-	if claims, err := ask(iss.Token(ada, time.Minute)); err != nil || claims.String("sub") != "ada" {
-		t.Errorf("a good token: got %v, %v", claims, err)
+	if w := ask(iss.Token(ada, time.Minute)); w.Code != http.StatusOK || w.Body.String() != "ada\n" {
+		t.Errorf("a good token: got %d %s", w.Code, w.Body)
 	}
 	for what, raw := range iss.Bad(ada) {
-		if _, err := ask(raw); err == nil {
-			t.Errorf("a token that is %s is taken", what)
+		if w := ask(raw); w.Code != http.StatusUnauthorized {
+			t.Errorf("a token that is %s: got %d", what, w.Code)
 		}
 	}
 	if n := iss.Fetches(); n > 2 {
@@ -46,22 +51,18 @@ func TestTokensOfOurIssuer(t *testing.T) {
 }
 
 func TestKeysThatCannotBeHad(t *testing.T) {
-	iss := tokenjartest.NewIssuer(t, tokenjartest.IssuerConfig{Clock: tokenjartest.NewClock(time.Now())})
-	decoder, err := verify.New(iss.Issuer, iss.Audience, loopback)
-	if err != nil {
-		t.Fatal(err)
-	}
+	iss, ask := newService(t)
 	raw := iss.Token(token.Claims{"sub": "ada", "sid": "s-1"}, time.Minute)
 	iss.Break(http.StatusServiceUnavailable)
-	if _, err := decoder.Decode(raw); !errors.Is(err, token.ErrKeysUnavailable) {
-		t.Errorf("no key is known: got %v", err)
+	if w := ask(raw); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("no key is known: got %d", w.Code)
 	}
 	iss.Mend()
 	for range 100 { // a failed fetch is not tried again at once
-		if _, err = decoder.Decode(raw); err == nil {
+		if ask(raw).Code == http.StatusOK {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Errorf("the keys are back: %v", err)
+	t.Error("the keys are back, and the token is still refused")
 }

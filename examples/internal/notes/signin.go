@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/token"
@@ -16,7 +17,10 @@ func (a *App) signIn(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, err)
 		return
 	}
-	claims := token.Claims{"sub": account.ID, "sid": rand.Text(), "scope": "notes:write notes:export"}
+	claims := token.Claims{
+		"sub": account.ID, "sid": rand.Text(), "scope": "notes:write notes:export",
+		"auth_time": time.Now().Unix(), // for middleware.MaxAuthAge
+	}
 	raw, err := a.encoder.Encode(claims, life)
 	if err == nil {
 		err = a.session.SetFor(w, raw, life)
