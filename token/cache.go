@@ -27,7 +27,7 @@ import (
 //   - What was refused is not remembered, so that no forgery, however well formed, takes the place of a good token.
 //   - Neither are tokens over 4 KiB, nor those whose exp, nbf or iat has a fraction of a second: they are verified at each
 //     call.
-//   - It needs at most 25 MiB and starts small; beyond, the tokens that came first go first, which is also how those without
+//   - It needs at most 26 MiB and starts small; beyond, the tokens that came first go first, which is also how those without
 //     exp go. It runs nothing in the background: what has expired is dropped when a token is added, once a minute.
 //
 // It is safe for concurrent use, and readers never wait for one another. [NewCache] makes one.

@@ -29,8 +29,9 @@ const (
 	chunkSize = 12 << 10 // bytes; what an [Entry] that is kept keeps in memory
 	maxChunks = 2048     // 24 MiB
 	minSlots  = 1 << 10
-	maxSlots  = 1 << 17 // 1 MiB
+	maxSlots  = 1 << 18 // 2 MiB
 	slotWays  = 4       // slots in which one hash may stand
+	roomy     = 8       // slots for each record: of so many, one token in 5,000 finds its four taken and displaces another
 
 	recordHeader = 20 // bytes, see Record
 )
@@ -41,9 +42,11 @@ type Cache struct {
 	shelf atomic.Pointer[shelf]
 	mu    sync.Mutex // held by writers
 
-	_            [64]byte // what follows is written at every request, what stands before is read
-	hits, misses atomic.Int64
-	_            [64]byte
+	_      [64]byte // what follows is written at every request, what stands before is read
+	misses atomic.Int64
+	_      [64]byte
+	hits   [stripes]counter
+	_      [64]byte
 }
 
 // New returns an empty cache.
@@ -135,14 +138,42 @@ func slotOf(hash, number uint64, at int) uint64 {
 	return hash>>tagShift<<tagShift | (number&numberMask)<<placeBits | uint64(at)/8
 }
 
-// Hit and Miss count what was found and what was not. When a look counts is the caller's to say.
-func (c *Cache) Hit() { c.hits.Add(1) }
+// stripes is how many counters share the hits, so that processors do not wait for one another to count: each of them has
+// one for itself for as long as there are not more of them.
+const stripes = 64
+
+// A counter has a line of the processors' caches to itself.
+type counter struct {
+	atomic.Int64
+	_ [56]byte
+}
+
+// lanes hands each processor its stripe: what a sync.Pool gives back is what the same processor put there. After a
+// collection a processor may get another one, which costs it nothing but the line.
+var (
+	lanes    = sync.Pool{New: func() any { return &lane{lastLane.Add(1) % stripes} }}
+	lastLane atomic.Uint32
+)
+
+type lane struct{ stripe uint32 }
+
+// Hit counts a token that was found. When a look counts is the caller's to say.
+func (c *Cache) Hit() {
+	l := lanes.Get().(*lane)
+	c.hits[l.stripe].Add(1)
+	lanes.Put(l)
+}
 
 // Miss counts a miss: see [Cache.Hit].
 func (c *Cache) Miss() { c.misses.Add(1) }
 
 // Counts returns how many hits and misses were counted.
-func (c *Cache) Counts() (hits, misses int64) { return c.hits.Load(), c.misses.Load() }
+func (c *Cache) Counts() (hits, misses int64) {
+	for i := range c.hits {
+		hits += c.hits[i].Load()
+	}
+	return hits, c.misses.Load()
+}
 
 // Find returns the entry of a text that was verified with the ring of that epoch.
 func (c *Cache) Find(epoch uint64, text string) Entry {
@@ -218,7 +249,7 @@ func (c *Cache) Add(epoch uint64, r Record) {
 	}
 	number, at := s.write(r, c.seed)
 	put(s.bucket(hash), hash, number, at)
-	if slots := len(*s.slots.Load()); s.entries > slots/2 && slots < maxSlots {
+	if slots := len(*s.slots.Load()); s.entries > slots/roomy && slots < maxSlots {
 		s.grow(c.seed, 2*slots)
 	}
 }

@@ -235,10 +235,17 @@ func TestForgottenAndCounted(t *testing.T) {
 	if c.Find(1, "a.b.c").Found() {
 		t.Error("found after it was forgotten")
 	}
-	c.Hit()
-	c.Hit()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 1000 {
+				c.Hit()
+			}
+		})
+	}
+	all.Wait()
 	c.Miss()
-	if hits, misses := c.Counts(); hits != 2 || misses != 1 {
+	if hits, misses := c.Counts(); hits != 8000 || misses != 1 {
 		t.Errorf("%d hits, %d misses", hits, misses)
 	}
 }
@@ -253,5 +260,25 @@ func TestWhatIsRememberedIsACopy(t *testing.T) {
 	clear(memo)
 	if e := c.Find(1, kept); !e.Found() || e.Memo() != "memo" {
 		t.Error("the cache shares memory with its caller")
+	}
+}
+
+// A token that is displaced although there is room costs a signature at every look, and displaces another one.
+func TestWhereThereIsRoomTokensStay(t *testing.T) {
+	for _, tokens := range []int{100, 1000, 20_000} {
+		c := New()
+		text := func(i int) string { return fmt.Sprintf("header.payload.%032x%032x", i, i*7919) }
+		for i := range tokens {
+			c.Add(1, Record{Token: text(i), Expires: 5})
+		}
+		lost := 0
+		for i := range tokens {
+			if !c.Find(1, text(i)).Found() {
+				lost++
+			}
+		}
+		if lost > max(3, tokens/500) {
+			t.Errorf("of %d tokens %d are not found", tokens, lost)
+		}
 	}
 }

@@ -27,7 +27,7 @@ import (
 
 // What tokens cost, beside the bare operation of crypto/* and beside the other libraries. All variants take turns in many
 // short rounds, in another order each time, so that what the machine does besides falls on all of them; a ratio is the
-// median of those of the rounds. Time is that of the processors. Printed as Markdown for docs/performance.md:
+// median of those of the rounds. Time is that of the thread on the processors. Printed as Markdown for docs/performance.md:
 //
 //	make peers-bench, or: go test -run '^$' -bench . -benchtime 1x
 //
@@ -59,6 +59,8 @@ func rounds(b *testing.B) int {
 
 // race runs the contenders in turns.
 func race(b *testing.B, contenders []*contender) {
+	runtime.LockOSThread() // cpuTime is that of a thread
+	defer runtime.UnlockOSThread()
 	for _, c := range contenders {
 		c.rounds, c.batch = nil, 1
 		for {
