@@ -14,11 +14,13 @@ func ContextWithIdentity(ctx context.Context, id Identity) context.Context {
 
 // IdentityFromContext returns who the request speaks for. It reports false for an anonymous request.
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
-	id, ok := ctx.Value(contextkey.Identity).(*Identity)
-	if !ok {
-		return Identity{}, false
+	switch id := ctx.Value(contextkey.Identity).(type) {
+	case *Identity:
+		return *id, true
+	case Identity: // as package middleware has it
+		return id, true
 	}
-	return *id, true
+	return Identity{}, false
 }
 
 // ContextWithRequestID returns a context that carries the id under which the request is logged.

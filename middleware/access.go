@@ -212,6 +212,12 @@ type identityContext[U any] struct {
 
 // Value implements [context.Context].
 func (c *identityContext[U]) Value(key any) any {
+	if key == contextkey.Identity {
+		// A session that package session let in is found by the root's accessor as well.
+		if _, own := c.identity.Token.(token.Verified); c.identity.Token != nil && !own {
+			return c.identity.Token
+		}
+	}
 	if key != (identityKey[U]{}) {
 		return c.Context.Value(key)
 	}

@@ -12,7 +12,8 @@ import (
 
 // Authenticator lends a guard to package middleware, so that its rules for methods and routes, scopes, roles and the age of
 // a sign-in hold for sessions as well. It authenticates as [Guard.Required] does, cookies and bearer alike, CSRF and
-// renewal included, and then asks resolve for the program's own user. The Token of the identity is a tokenjar.Identity.
+// renewal included, and then asks resolve for the program's own user. The Token of the identity is a tokenjar.Identity, which
+// tokenjar.IdentityFromContext finds too.
 //
 // In a chain, a page of a foreign origin with a dead cookie is refused only if no later authenticator lets the request in.
 //

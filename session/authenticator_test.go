@@ -184,6 +184,29 @@ func TestASessionBesideABearerOfAnotherUser(t *testing.T) {
 	}
 }
 
+func TestASessionIsFoundByTheRootsAccessorToo(t *testing.T) {
+	e := newEmbedded(t)
+	ada, eve := e.SignIn(t, servertest.Ada), e.SignIn(t, servertest.Eve)
+	h := middleware.Optional(session.Authenticator(e.guard, middleware.Claims)).Protect(http.HandlerFunc(whoami))
+	for name, row := range map[string]struct {
+		h      http.Handler
+		change func(*http.Request)
+		want   string
+	}{
+		"signed in":                  {h, ada.As, "user-ada true"},
+		"nobody":                     {h, func(*http.Request) {}, " false"},
+		"behind the guard, the same": {e.guard.Required(h), eve.As, "user-eve true"},
+	} {
+		if res, body := e.ask(t, row.h, "GET", "/", row.change); res.StatusCode != 200 || body != row.want {
+			t.Errorf("%s: got %d %q, want %q", name, res.StatusCode, body, row.want)
+		}
+	}
+	robots := middleware.Required(robot{}).Protect(http.HandlerFunc(whoami))
+	if _, body := e.ask(t, e.guard.Required(robots), "GET", "/", ada.As, servertest.Header("X-Api-Key", "k")); body != "user-ada true" {
+		t.Errorf("an authenticator without tokens hides the session of the guard: %q", body)
+	}
+}
+
 func TestAuthenticatorPeeks(t *testing.T) {
 	e := newEmbedded(t)
 	ada := e.SignIn(t, servertest.Ada)
