@@ -12,14 +12,13 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
 
 	"github.com/tokenjar/tokenjar/internal/servertest"
+	"github.com/tokenjar/tokenjar/internal/vectors"
 )
 
 var b64 = base64.RawURLEncoding
@@ -47,23 +46,12 @@ func refusedEverywhere(t *testing.T, w *servertest.World, name, raw string) {
 // J-35: every JOSE vector through HTTP.
 func TestJOSEVectorsThroughHTTP(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("TOKENJAR_VECTORS")
-	if dir == "" {
-		if os.Getenv("TOKENJAR_REQUIRE_ALL") == "1" {
-			t.Fatal("TOKENJAR_VECTORS is not set")
-		}
-		t.Skip("TOKENJAR_VECTORS is not set: it names the folder with the Wycheproof JOSE files")
-	}
 	w := servertest.Start(t)
 	p := w.SignIn(t, servertest.Ada)
 	before, total := w.Digest(t), 0
 	for file, want := range map[string]int{
 		"json_web_signature_test.json": 401, "json_web_key_test.json": 26, "json_web_crypto_test.json": 83, "json_web_encryption_test.json": 139,
 	} {
-		text, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			t.Fatal(err)
-		}
 		var doc struct {
 			TestGroups []struct {
 				Tests []struct {
@@ -73,9 +61,7 @@ func TestJOSEVectorsThroughHTTP(t *testing.T) {
 				} `json:"tests"`
 			} `json:"testGroups"`
 		}
-		if err := json.Unmarshal(text, &doc); err != nil {
-			t.Fatal(err)
-		}
+		vectors.Read(t, file, &doc)
 		n := 0
 		for _, g := range doc.TestGroups {
 			for _, tc := range g.Tests {

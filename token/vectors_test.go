@@ -9,34 +9,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/tokenjar/tokenjar/internal/vectors"
 	"github.com/tokenjar/tokenjar/token"
 )
-
-// Wycheproof (C2SP, Apache-2.0). The files stay outside the repository: TOKENJAR_VECTORS names their folder.
-
-// readVectors decodes one file, or skips the test where there are none.
-func readVectors(t *testing.T, name string, into any) {
-	t.Helper()
-	folder := os.Getenv("TOKENJAR_VECTORS")
-	if folder == "" {
-		if os.Getenv("TOKENJAR_REQUIRE_ALL") == "1" {
-			t.Fatal("TOKENJAR_REQUIRE_ALL is set, but TOKENJAR_VECTORS names no folder with the Wycheproof files")
-		}
-		t.Skip("TOKENJAR_VECTORS names no folder with the Wycheproof files")
-	}
-	data, err := os.ReadFile(filepath.Join(folder, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		t.Fatal(err)
-	}
-}
 
 const (
 	unsupported = "algorithm not offered (PS384, PS512, HS384, HS512); its key is refused at load"
@@ -139,10 +117,10 @@ func TestWycheproofSignaturesAndKeys(t *testing.T) {
 		"json_web_signature_test.json": 401, "json_web_key_test.json": 26, "json_web_crypto_test.json": 49,
 	} {
 		t.Run(file, func(t *testing.T) {
-			var vectors struct{ TestGroups []joseGroup }
-			readVectors(t, file, &vectors)
+			var doc struct{ TestGroups []joseGroup }
+			vectors.Read(t, file, &doc)
 			j := newJudge(t, file)
-			for _, group := range vectors.TestGroups {
+			for _, group := range doc.TestGroups {
 				ring, loadError := group.ring()
 				for _, c := range group.Tests {
 					if c.JWS == nil {
@@ -164,10 +142,10 @@ func TestWycheproofSignaturesAndKeys(t *testing.T) {
 // judged at all.
 func TestWycheproofWithoutKeyPolicy(t *testing.T) {
 	run := func(t *testing.T, file, table string, groups map[string]bool, count int) {
-		var vectors struct{ TestGroups []joseGroup }
-		readVectors(t, file, &vectors)
+		var doc struct{ TestGroups []joseGroup }
+		vectors.Read(t, file, &doc)
 		j := newJudge(t, table)
-		for _, group := range vectors.TestGroups {
+		for _, group := range doc.TestGroups {
 			var jwk struct {
 				Alg, Kid string
 				K        string
@@ -204,10 +182,10 @@ func TestWycheproofEncryptionIsRefused(t *testing.T) {
 	rings := []*token.Ring{newRing(t, newKey(t, "k", token.HS256)), newRing(t, newKey(t, "k", token.RS256))}
 	for file, count := range map[string]int{"json_web_encryption_test.json": 139, "json_web_crypto_test.json": 34} {
 		t.Run(file, func(t *testing.T) {
-			var vectors struct{ TestGroups []joseGroup }
-			readVectors(t, file, &vectors)
+			var doc struct{ TestGroups []joseGroup }
+			vectors.Read(t, file, &doc)
 			executed := 0
-			for _, group := range vectors.TestGroups {
+			for _, group := range doc.TestGroups {
 				ring, _ := group.ring()
 				for _, c := range group.Tests {
 					if c.JWE == nil {
@@ -284,10 +262,10 @@ func TestWycheproofPrimitives(t *testing.T) {
 		{"rsa_pss_2048_sha256_mgf1_32_test.json", token.PS256, 108, der},
 	} {
 		t.Run("J-30 J-31 "+c.file, func(t *testing.T) {
-			var vectors struct{ TestGroups []rawGroup }
-			readVectors(t, c.file, &vectors)
+			var doc struct{ TestGroups []rawGroup }
+			vectors.Read(t, c.file, &doc)
 			j := newJudge(t, c.file)
-			for _, group := range vectors.TestGroups {
+			for _, group := range doc.TestGroups {
 				key, loadError := token.NewKey("k", c.alg, c.key(t, group))
 				for _, test := range group.Tests {
 					err := loadError
@@ -302,10 +280,10 @@ func TestWycheproofPrimitives(t *testing.T) {
 		})
 	}
 	t.Run("J-27 hmac_sha256_test.json", func(t *testing.T) {
-		var vectors struct{ TestGroups []rawGroup }
-		readVectors(t, "hmac_sha256_test.json", &vectors)
+		var doc struct{ TestGroups []rawGroup }
+		vectors.Read(t, "hmac_sha256_test.json", &doc)
 		executed := 0
-		for _, group := range vectors.TestGroups {
+		for _, group := range doc.TestGroups {
 			for _, test := range group.Tests {
 				executed++
 				key := token.UncheckedHMACKey("k", fromHex(t, test.Key))
@@ -321,10 +299,10 @@ func TestWycheproofPrimitives(t *testing.T) {
 		}
 	})
 	t.Run("P-521 is not offered", func(t *testing.T) {
-		var vectors struct{ TestGroups []rawGroup }
-		readVectors(t, "ecdsa_secp521r1_sha512_p1363_test.json", &vectors)
+		var doc struct{ TestGroups []rawGroup }
+		vectors.Read(t, "ecdsa_secp521r1_sha512_p1363_test.json", &doc)
 		executed := 0
-		for _, group := range vectors.TestGroups {
+		for _, group := range doc.TestGroups {
 			executed += len(group.Tests)
 			public := point(elliptic.P521())(t, group)
 			for _, alg := range []token.Algorithm{token.ES256, token.ES384, "ES512"} {

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -14,31 +12,12 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
 
+	"github.com/tokenjar/tokenjar/internal/vectors"
 	"github.com/tokenjar/tokenjar/test/peers"
 	"github.com/tokenjar/tokenjar/token"
 )
 
-// Project Wycheproof's tokens (C2SP, Apache-2.0), each with the keys its group gives, read by every library's own loader.
-// The files stay outside the repository: TOKENJAR_VECTORS names their folder.
-
-// readVectors decodes one file, or skips the test where there are none.
-func readVectors(t *testing.T, name string, into any) {
-	t.Helper()
-	folder := os.Getenv("TOKENJAR_VECTORS")
-	if folder == "" {
-		if os.Getenv("TOKENJAR_REQUIRE_ALL") == "1" {
-			t.Fatal("TOKENJAR_REQUIRE_ALL is set, but TOKENJAR_VECTORS names no folder with the Wycheproof files")
-		}
-		t.Skip("TOKENJAR_VECTORS names no folder with the Wycheproof files")
-	}
-	data, err := os.ReadFile(filepath.Join(folder, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		t.Fatal(err)
-	}
-}
+// Project Wycheproof's tokens, each with the keys its group gives, read by every library's own loader.
 
 type vectorGroup struct {
 	Private, Public json.RawMessage
@@ -154,10 +133,10 @@ func TestWycheproof(t *testing.T) {
 	for file, count := range map[string]int{
 		"json_web_signature_test.json": 401, "json_web_key_test.json": 26, "json_web_crypto_test.json": 49,
 	} {
-		var vectors struct{ TestGroups []vectorGroup }
-		readVectors(t, file, &vectors)
+		var doc struct{ TestGroups []vectorGroup }
+		vectors.Read(t, file, &doc)
 		before := executed
-		for _, group := range vectors.TestGroups {
+		for _, group := range doc.TestGroups {
 			keys := group.Public
 			if keys == nil {
 				keys = group.Private
