@@ -92,8 +92,10 @@ func TestTheCommandsOfTheHowToPages(t *testing.T) {
 				h.ada.call("PATCH", "/auth/user", `{"first_name":"Ada"}`).want(h.t, http.StatusOK, "")
 			},
 			1: func(h *house) {
-				h.ada.forget("access_token")
-				h.soon("token_invalid", h.user)
+				h.soon("token_invalid", func() answer {
+					h.ada.forget("access_token")
+					return h.user()
+				})
 				h.ada, _, _ = signIn(h.t, h.base)
 				h.server.stop()
 			},
