@@ -61,27 +61,28 @@ type Setup struct {
 	Config  func(*config.Config)
 	Options func(*server.Options)
 	Demo    bool
+
+	// Beside makes it another node of the same deployment: it shares that world's clock and what is in its store.
+	Beside *World
+	// Wrap puts something between the server and its store.
+	Wrap func(*FaultyStore) server.Store
 }
 
 // Start runs a server until the test ends. Then it fails the test if a canary, a password, a token or the secret stands
 // in the log, or if the server panicked.
 func Start(t testing.TB, setups ...Setup) *World {
 	t.Helper()
-	w := &World{
-		Clock: tokenjartest.NewClock(time.Now().Truncate(time.Second)),
-		Log:   &Log{},
-	}
-	mem := memory.New(memory.Config{Now: w.Clock.Now})
-	w.Store = &FaultyStore{Store: mem}
-	for i, name := range []string{Ada, Eve, Disabled} {
-		u := tokenjar.User{
-			ID: "user-" + name, Username: name, Email: name + "@example.com", FirstName: strings.ToUpper(name[:1]) + name[1:],
-			PasswordHash: tokenjartest.PasswordHash(), Active: i < 2, CreatedAt: w.Clock.Now(),
-		}
-		if err := mem.CreateUser(t.Context(), u); err != nil {
-			t.Fatal(err)
+	w := &World{Log: &Log{}}
+	for _, s := range setups {
+		if s.Beside != nil {
+			w.Clock, w.Store = s.Beside.Clock, &FaultyStore{Store: s.Beside.Store.Store}
 		}
 	}
+	if w.Clock == nil {
+		w.Clock = tokenjartest.NewClock(time.Now().Truncate(time.Second))
+		w.Store = newStore(t, w.Clock)
+	}
+	store := server.Store(w.Store)
 	cfg := config.Defaults()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.Limits = config.Limits{LoginPerAccount: "1000000/s", LoginPerAddress: "1000000/s"} // tests of them set their own
@@ -96,6 +97,9 @@ func Start(t testing.TB, setups ...Setup) *World {
 		if s.Options != nil {
 			s.Options(&opts)
 		}
+		if s.Wrap != nil {
+			store = s.Wrap(w.Store)
+		}
 		if s.Demo {
 			opts.Demo = &server.Demo{Username: Ada, Password: "shown on the page"}
 		}
@@ -104,7 +108,7 @@ func Start(t testing.TB, setups ...Setup) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Server, err = server.Open(t.Context(), cfg, secret, w.Store, opts); err != nil {
+	if w.Server, err = server.Open(t.Context(), cfg, secret, store, opts); err != nil {
 		t.Fatal(err)
 	}
 	w.URL, w.Service, w.addr = w.Server.URL(), w.Server.Service(), w.Server.Addr().String()
@@ -121,6 +125,22 @@ func Start(t testing.TB, setups ...Setup) *World {
 		w.checkLog(t)
 	})
 	return w
+}
+
+// newStore returns a store with the users of every world.
+func newStore(t testing.TB, clock *tokenjartest.Clock) *FaultyStore {
+	t.Helper()
+	mem := memory.New(memory.Config{Now: clock.Now})
+	for i, name := range []string{Ada, Eve, Disabled} {
+		u := tokenjar.User{
+			ID: "user-" + name, Username: name, Email: name + "@example.com", FirstName: strings.ToUpper(name[:1]) + name[1:],
+			PasswordHash: tokenjartest.PasswordHash(), Active: i < 2, CreatedAt: clock.Now(),
+		}
+		if err := mem.CreateUser(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &FaultyStore{Store: mem}
 }
 
 // Stop tells the server to stop, as a signal does. It does not wait.

@@ -1,0 +1,259 @@
+package torture_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/server"
+	"github.com/tokenjar/tokenjar/internal/servertest"
+	"github.com/tokenjar/tokenjar/internal/torture"
+)
+
+const patience = time.Minute
+
+// A build is what runs on the nodes: the sound one, or one that is broken somewhere. Each part is called for every node
+// and wraps what is there.
+type build struct {
+	config  func(node int, cfg *config.Config)
+	options func(node int, opts *server.Options)
+	handler func(d *deployment, node int, next http.Handler) http.Handler
+	metrics func(next http.Handler) http.Handler
+
+	// rotate is in the place of the store's Rotate; learn is told of what a node would learn of revocations.
+	rotate func(ctx context.Context, s *store, r tokenjar.Rotation) (tokenjar.Verdict, error)
+	learn  func(list []tokenjar.Revocation) []tokenjar.Revocation
+}
+
+// A deployment are two nodes over one store, under one clock that only waiting moves.
+type deployment struct {
+	t       *testing.T
+	worlds  []*servertest.World
+	stores  []*store
+	urls    []string
+	metrics []string
+
+	mu    sync.Mutex
+	used  map[string]int64 // generation of which an access token was accepted, by session
+	noted map[string]int64 // the one that a node has noted in the store
+}
+
+// A store is a node's way to the one store.
+type store struct {
+	*servertest.FaultyStore
+	build build
+	of    *deployment
+	polls atomic.Int64
+
+	mu      sync.Mutex
+	pending func() // a write that has not been made yet, for builds that answer before they commit
+}
+
+func (s *store) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdict, error) {
+	if s.build.rotate != nil {
+		return s.build.rotate(ctx, s, r)
+	}
+	return s.FaultyStore.Rotate(ctx, r)
+}
+
+func (s *store) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
+	s.polls.Add(1)
+	list, now, err := s.FaultyStore.Revocations(ctx, since)
+	if s.build.learn != nil {
+		list = s.build.learn(list)
+	}
+	return list, now, err
+}
+
+func (s *store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
+	err := s.FaultyStore.MarkSeen(ctx, seen)
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	for _, each := range seen {
+		s.of.noted[each.SessionID] = max(s.of.noted[each.SessionID], each.Generation)
+	}
+	return err
+}
+
+func deploy(t *testing.T, b build) *deployment {
+	t.Helper()
+	d := &deployment{t: t, used: map[string]int64{}, noted: map[string]int64{}}
+	for node := range 2 {
+		setup := servertest.Setup{
+			Config: func(cfg *config.Config) {
+				cfg.PublicURL = "https://app.example.com"
+				cfg.Admin.Listen = "127.0.0.1:0"
+				if b.config != nil {
+					b.config(node, cfg)
+				}
+			},
+			Options: func(opts *server.Options) {
+				if b.options != nil {
+					b.options(node, opts)
+				}
+			},
+			Wrap: func(f *servertest.FaultyStore) server.Store {
+				d.stores = append(d.stores, &store{FaultyStore: f, build: b, of: d})
+				return d.stores[node]
+			},
+		}
+		if node > 0 {
+			setup.Beside = d.worlds[0]
+		}
+		w := servertest.Start(t, setup)
+		d.worlds = append(d.worlds, w)
+		handler := w.Server.Handler()
+		if b.handler != nil {
+			handler = b.handler(d, node, handler)
+		}
+		public := httptest.NewServer(d.watch(handler))
+		t.Cleanup(public.Close)
+		d.urls = append(d.urls, public.URL)
+		metrics := "http://" + w.Server.AdminAddr().String() + "/metrics"
+		if b.metrics != nil {
+			other := httptest.NewServer(b.metrics(relay(metrics)))
+			t.Cleanup(other.Close)
+			metrics = other.URL
+		}
+		d.metrics = append(d.metrics, metrics)
+	}
+	return d
+}
+
+// relay serves what another address serves.
+func relay(url string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		res, err := http.Get(url)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer res.Body.Close()
+		w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
+		io.Copy(w, res.Body)
+	})
+}
+
+// watch gives answers the time of the deployment, and keeps which access tokens were accepted.
+func (d *deployment) watch(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if w.Header().Get("Date") == "" {
+			w.Header().Set("Date", d.worlds[0].Clock.Now().Format(http.TimeFormat))
+		}
+		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(status, r)
+		if r.URL.Path != "/auth/user" || status.status != http.StatusOK {
+			return
+		}
+		if c, err := r.Cookie("__Host-access_token"); err == nil {
+			claims := claimsOf(c.Value)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.used[claims.Session] = max(d.used[claims.Session], claims.Generation)
+		}
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+type claims struct {
+	Session    string `json:"sid"`
+	Subject    string `json:"sub"`
+	Generation int64  `json:"gen"`
+	ID         string `json:"jti"`
+	Issued     int64  `json:"iat"`
+	Expires    int64  `json:"exp"`
+}
+
+func claimsOf(token string) (c claims) {
+	parts := strings.Split(token, ".")
+	if len(parts) == 3 {
+		text, _ := base64.RawURLEncoding.DecodeString(parts[1])
+		json.Unmarshal(text, &c)
+	}
+	return c
+}
+
+// sleep is how the run waits: first the nodes do what they do beside the requests, then the clock moves.
+func (d *deployment) sleep(ctx context.Context, wait time.Duration) error {
+	from := make([]int64, len(d.stores))
+	for i, s := range d.stores {
+		from[i] = s.polls.Load()
+	}
+	deadline := time.Now().Add(patience)
+	for ; time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		done := d.usesAreNoted()
+		for i, s := range d.stores {
+			done = done && s.polls.Load() >= from[i]+2 // the second one begins after the first has been learned of
+		}
+		if done {
+			d.worlds[0].Clock.Advance(wait)
+			return nil
+		}
+	}
+	d.t.Error("the nodes do not poll")
+	return context.DeadlineExceeded
+}
+
+// usesAreNoted reports whether the nodes have noted each use of a token. The first generation is never noted.
+func (d *deployment) usesAreNoted() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for session, generation := range d.used {
+		if generation > 1 && d.noted[session] < generation {
+			return false
+		}
+	}
+	return true
+}
+
+// settings are those of a run that tries all it can.
+func (d *deployment) settings() torture.Config {
+	return torture.Config{
+		Nodes: d.urls, PublicURL: "https://app.example.com", Username: servertest.Ada, Password: servertest.Password,
+		Slow: true, Rounds: 3, Rate: math.Inf(1), Metrics: d.metrics, Now: d.worlds[0].Clock.Now, Sleep: d.sleep,
+	}
+}
+
+func (d *deployment) torture(cfg torture.Config) *torture.Report {
+	d.t.Helper()
+	report, err := torture.Run(d.t.Context(), cfg)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, v := range report.Verdicts {
+		d.t.Logf("%s %s: %s%s %v", v.Result, v.Rule, v.Seen, v.Why, v.Notes)
+	}
+	return report
+}
+
+// results are the verdicts of a report by rule.
+func results(r *torture.Report) map[string]torture.Result {
+	all := map[string]torture.Result{}
+	for _, v := range r.Verdicts {
+		all[v.Rule] = v.Result
+	}
+	return all
+}
