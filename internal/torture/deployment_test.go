@@ -31,6 +31,8 @@ type build struct {
 	handler func(d *deployment, node int, next http.Handler) http.Handler
 	metrics func(next http.Handler) http.Handler
 
+	alone bool // each node takes itself for the only one
+
 	// rotate is in the place of the store's Rotate; learn is told of what a node would learn of revocations.
 	rotate func(ctx context.Context, s *store, r tokenjar.Rotation) (tokenjar.Verdict, error)
 	learn  func(list []tokenjar.Revocation) []tokenjar.Revocation
@@ -47,6 +49,7 @@ type deployment struct {
 	mu    sync.Mutex
 	used  map[string]int64 // generation of which an access token was accepted, by session
 	noted map[string]int64 // the one that a node has noted in the store
+	shown map[string]int64 // generation of which another client got the answer, by session
 }
 
 // A store is a node's way to the one store.
@@ -55,6 +58,7 @@ type store struct {
 	build build
 	of    *deployment
 	polls atomic.Int64
+	news  chan struct{}
 
 	mu      sync.Mutex
 	pending func() // a write that has not been made yet, for builds that answer before they commit
@@ -67,13 +71,27 @@ func (s *store) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdi
 	return s.FaultyStore.Rotate(ctx, r)
 }
 
-func (s *store) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
+func (s *store) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
 	s.polls.Add(1)
-	list, now, err := s.FaultyStore.Revocations(ctx, since)
+	news, err := s.FaultyStore.News(ctx, since)
 	if s.build.learn != nil {
-		list = s.build.learn(list)
+		news.Revocations = s.build.learn(news.Revocations)
 	}
-	return list, now, err
+	return news, err
+}
+
+// A watched store says that several nodes use it, and has its node poll when the run waits.
+type watched struct{ *store }
+
+func (w watched) Watch(ctx context.Context, changed func([]tokenjar.Revocation)) error {
+	for {
+		changed(nil)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.news:
+		}
+	}
 }
 
 func (s *store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
@@ -88,7 +106,7 @@ func (s *store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
 
 func deploy(t *testing.T, b build) *deployment {
 	t.Helper()
-	d := &deployment{t: t, used: map[string]int64{}, noted: map[string]int64{}}
+	d := &deployment{t: t, used: map[string]int64{}, noted: map[string]int64{}, shown: map[string]int64{}}
 	for node := range 2 {
 		setup := servertest.Setup{
 			Config: func(cfg *config.Config) {
@@ -104,8 +122,11 @@ func deploy(t *testing.T, b build) *deployment {
 				}
 			},
 			Wrap: func(f *servertest.FaultyStore) server.Store {
-				d.stores = append(d.stores, &store{FaultyStore: f, build: b, of: d})
-				return d.stores[node]
+				d.stores = append(d.stores, &store{FaultyStore: f, build: b, of: d, news: make(chan struct{})})
+				if b.alone {
+					return d.stores[node]
+				}
+				return watched{d.stores[node]}
 			},
 		}
 		if node > 0 {
@@ -153,7 +174,19 @@ func (d *deployment) watch(next http.Handler) http.Handler {
 		}
 		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(status, r)
-		if r.URL.Path != "/auth/user" || status.status != http.StatusOK {
+		if status.status != http.StatusOK {
+			return
+		}
+		if strings.Contains(r.UserAgent(), "another client") {
+			for _, c := range (&http.Response{Header: w.Header()}).Cookies() {
+				if claims := claimsOf(c.Value); c.Name == "__Host-refresh_token" {
+					d.mu.Lock()
+					d.shown[claims.Session] = claims.Generation
+					d.mu.Unlock()
+				}
+			}
+		}
+		if r.URL.Path != "/auth/user" {
 			return
 		}
 		if c, err := r.Cookie("__Host-access_token"); err == nil {
@@ -206,7 +239,13 @@ func (d *deployment) sleep(ctx context.Context, wait time.Duration) error {
 		}
 		done := d.usesAreNoted()
 		for i, s := range d.stores {
-			done = done && s.polls.Load() >= from[i]+2 // the second one begins after the first has been learned of
+			if s.polls.Load() < from[i]+2 { // the second one begins after the first has been learned of
+				done = false
+				select {
+				case s.news <- struct{}{}:
+				default:
+				}
+			}
 		}
 		if done {
 			d.worlds[0].Clock.Advance(wait)
@@ -217,12 +256,19 @@ func (d *deployment) sleep(ctx context.Context, wait time.Duration) error {
 	return context.DeadlineExceeded
 }
 
-// usesAreNoted reports whether the nodes have noted each use of a token. The first generation is never noted.
+// usesAreNoted reports whether the nodes have noted each use of a token, of which the first generation is never noted, and
+// each answer to another client.
 func (d *deployment) usesAreNoted() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for session, generation := range d.used {
 		if generation > 1 && d.noted[session] < generation {
+			return false
+		}
+	}
+	for session, generation := range d.shown {
+		row, err := d.worlds[0].Store.Store.Session(context.Background(), session)
+		if err == nil && row.Live() && row.Generation == generation && row.SharedGen < generation {
 			return false
 		}
 	}

@@ -56,7 +56,7 @@ func (r *run) tryLate(ctx context.Context) error {
 			"The session has two branches.", "the secret of the nodes")
 	default:
 		lost.keep(a.pair)
-		r.count("refresh.late_retry", 1)
+		r.count("late retry", 1)
 	}
 	a, err = r.show(ctx, at, used, old)
 	switch {

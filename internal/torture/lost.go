@@ -44,7 +44,7 @@ func (r *run) tryLostAnswers(ctx context.Context) error {
 		}
 		s.keep(a.pair)
 		r.noteClock(a)
-		r.count("refresh.rotated", 1)
+		r.count("rotation", 1)
 	}
 	r.pass("R2", fmt.Sprintf("%s thrown away and asked for again, %d successors spent as soon as they were there",
 		count(2*len(r.nodes), "answer"), wantedLives), "that a crash loses nothing can only be tried where the server runs")

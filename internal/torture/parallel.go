@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 )
@@ -72,6 +73,11 @@ func (r *run) crowd(ctx context.Context, s *session, n int) error {
 			return err
 		}
 	}
+	if n == 10 && !s.spoiled {
+		if err := r.shareIt(ctx, s, spent, successors); err != nil {
+			return err
+		}
+	}
 	if s.spoiled {
 		return breakOff("after what was seen the session is good for nothing")
 	}
@@ -105,7 +111,7 @@ func (r *run) judgeCrowd(s *session, spent jwt, answers []*answer) (successors [
 		s.over = true
 		return nil, breakOff("the session is over")
 	}
-	r.count("refresh.grace_replay", granted-1)
+	r.count("lost race", granted-1)
 	if turned > 0 {
 		r.fail("R6", fmt.Sprintf("%d of %d parallel refreshes of one token were turned away, as with %s by %s", turned, len(answers),
 			turnedAway, turnedAway.from),
@@ -155,29 +161,56 @@ func (r *run) losersAreIn(ctx context.Context, s *session, answers []*answer) er
 // replay shows a spent token once more on every node. The answer must be one that was given before.
 func (r *run) replay(ctx context.Context, s *session, spent jwt, before []*answer) error {
 	for _, n := range r.nodes {
-		a, err := r.refresh(ctx, n, s, spent)
+		q, err := r.refreshRequest(ctx, n, s, spent)
 		if err != nil {
 			return err
 		}
-		if err := a.undecided(); err != nil {
+		if err := r.replayed(q, n, s, before); err != nil || s.spoiled {
 			return err
 		}
-		switch {
-		case !a.ok():
-			s.spoiled = true
-			r.fail("R3", fmt.Sprintf("a token that was spent a moment ago was answered %s by %s when it was shown again", a, n),
-				"A tab that is a moment late is signed out.",
-				"session.grace, and whether all nodes have one secret, one database and one version")
-			return nil
-		case !slices.ContainsFunc(before, func(b *answer) bool { return b.pair.refresh.same(a.pair.refresh) }):
-			s.spoiled = true
-			r.fail("R3", fmt.Sprintf("%s gave %s; shown again to %s the same token gave %s", before[0].from, before[0].pair.refresh, n,
-				a.pair.refresh),
-				"A replay makes a sibling. The owner's next refresh looks like theft, or a thief's like the owner's.",
-				"whether all nodes have the same lines in the secret, and one version")
-			return nil
-		}
-		r.count("refresh.grace_replay", 1)
+	}
+	return nil
+}
+
+// shareIt shows a spent token as another client does, which whoever looks at the session is told of. That is noted a
+// moment later, if the session has not gone on by then.
+func (r *run) shareIt(ctx context.Context, s *session, spent jwt, before []*answer) error {
+	q, err := r.refreshRequest(ctx, r.nodes[0], s, spent)
+	if err != nil {
+		return err
+	}
+	q.Header.Set("User-Agent", "tokenjar torture, as another client")
+	if err := r.replayed(q, r.nodes[0], s, before); err != nil || s.spoiled {
+		return err
+	}
+	r.count("shared", 1)
+	return r.cfg.Sleep(ctx, settle)
+}
+
+// replayed sends a refresh that shows a spent token, and judges its answer by those that there were.
+func (r *run) replayed(q *http.Request, n *node, s *session, before []*answer) error {
+	a, err := r.do(q, n)
+	if err != nil {
+		return err
+	}
+	if err := a.undecided(); err != nil {
+		return err
+	}
+	switch {
+	case !a.ok():
+		s.spoiled = true
+		r.fail("R3", fmt.Sprintf("a token that was spent a moment ago was answered %s by %s when it was shown again", a, n),
+			"A tab that is a moment late is signed out.",
+			"session.grace, and whether all nodes have one secret, one database and one version")
+	case !slices.ContainsFunc(before, func(b *answer) bool { return b.pair.refresh.same(a.pair.refresh) }):
+		s.spoiled = true
+		r.fail("R3", fmt.Sprintf("%s gave %s; shown again to %s the same token gave %s", before[0].from, before[0].pair.refresh, n,
+			a.pair.refresh),
+			"A replay makes a sibling. The owner's next refresh looks like theft, or a thief's like the owner's.",
+			"whether all nodes have the same lines in the secret, and one version")
+	default:
+		r.count("replay", 1)
+		r.count("lost race", 1) // which counts both
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func (r *run) tryReuse(ctx context.Context) error {
 			return err
 		}
 	}
-	_, at := r.between(0)
+	at := r.nodes[0] // the one that spent it, and may keep its answer still
 	a, err := r.show(ctx, at, s, old)
 	if err != nil {
 		return err
