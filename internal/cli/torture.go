@@ -34,8 +34,8 @@ tokens, sign-out against refresh. It prints a verdict on each rule of the contra
 means and what to look at, or NOT TRIED with the reason. What each says: docs/howto/torture.md.
 
 Each URL is a node of one deployment; every request names the host and origin of --public-url. The sessions are those of one
-account, which should be made for this, and are ended at the end. It signs in 3 times and once for each round, and waits
-where the server limits that.
+account, which should be made for this, and are ended at the end. It signs in two to four times and once for each round, and
+waits where the server limits that.
 
 At most 64 requests are under way at once, --rate a second on average, and in all 1000 and 100 for each round and node.
 
@@ -85,7 +85,7 @@ func (o *options) torture(ctx context.Context, nodes []string, f tortureFlags) e
 		return usagef("%s", wrong)
 	}
 	if errors.Is(err, context.Canceled) {
-		return errors.New("it was interrupted: there is no verdict, and its sessions are ended")
+		return errors.New(strings.Replace(err.Error(), context.Canceled.Error(), "it was interrupted, so there is no verdict", 1))
 	}
 	if err != nil {
 		return err

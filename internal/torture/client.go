@@ -19,6 +19,7 @@ import (
 
 const (
 	requestTimeout = 30 * time.Second
+	idleConn       = 2 * time.Second // sooner than a server or a proxy closes it under a request
 	maxBody        = 64 << 10        // of an answer, bytes
 	maxWaiting     = 2 * time.Minute // for one sign-in that is limited
 )
@@ -30,6 +31,7 @@ func newClient(transport http.RoundTripper, host string) *http.Client {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.TLSClientConfig = &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
 		t.MaxIdleConnsPerHost = Burst
+		t.IdleConnTimeout = idleConn
 		transport = t
 	}
 	return &http.Client{

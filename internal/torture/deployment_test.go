@@ -46,6 +46,8 @@ type deployment struct {
 	urls    []string
 	metrics []string
 
+	sent, done atomic.Int64 // requests
+
 	mu    sync.Mutex
 	used  map[string]int64 // generation of which an access token was accepted, by session
 	noted map[string]int64 // the one that a node has noted in the store
@@ -169,6 +171,7 @@ func relay(url string) http.Handler {
 // watch gives answers the time of the deployment, and keeps which access tokens were accepted.
 func (d *deployment) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer d.done.Add(1)
 		if w.Header().Get("Date") == "" {
 			w.Header().Set("Date", d.worlds[0].Clock.Now().Format(http.TimeFormat))
 		}
@@ -226,7 +229,18 @@ func claimsOf(token string) (c claims) {
 	return c
 }
 
-// sleep is how the run waits: first the nodes do what they do beside the requests, then the clock moves.
+// A counted transport counts the requests that are sent.
+type counted struct {
+	*http.Transport
+	sent *atomic.Int64
+}
+
+func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.sent.Add(1)
+	return c.Transport.RoundTrip(r)
+}
+
+// sleep is how the run waits: first the nodes answer what is under way and do what they do beside it, then the clock moves.
 func (d *deployment) sleep(ctx context.Context, wait time.Duration) error {
 	from := make([]int64, len(d.stores))
 	for i, s := range d.stores {
@@ -237,7 +251,7 @@ func (d *deployment) sleep(ctx context.Context, wait time.Duration) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		done := d.usesAreNoted()
+		done := d.done.Load() == d.sent.Load() && d.usesAreNoted() // also those whose answers nobody waits for
 		for i, s := range d.stores {
 			if s.polls.Load() < from[i]+2 { // the second one begins after the first has been learned of
 				done = false
@@ -277,8 +291,11 @@ func (d *deployment) usesAreNoted() bool {
 
 // settings are those of a run that tries all it can.
 func (d *deployment) settings() torture.Config {
+	transport := &http.Transport{MaxIdleConnsPerHost: torture.Burst}
+	d.t.Cleanup(transport.CloseIdleConnections)
 	return torture.Config{
-		Nodes: d.urls, PublicURL: "https://app.example.com", Username: servertest.Ada, Password: servertest.Password,
+		Transport: counted{transport, &d.sent},
+		Nodes:     d.urls, PublicURL: "https://app.example.com", Username: servertest.Ada, Password: servertest.Password,
 		Slow: true, Rounds: 3, Rate: math.Inf(1), Metrics: d.metrics, Now: d.worlds[0].Clock.Now, Sleep: d.sleep,
 	}
 }

@@ -31,7 +31,7 @@ func (r *run) tryParallel(ctx context.Context) error {
 	return nil
 }
 
-// crowd is one such moment. In that of ten every other one shows the token in the body, as a client without cookies.
+// crowd is one such moment. In that of ten half of them show the token in the body, as a client without cookies does.
 func (r *run) crowd(ctx context.Context, s *session, n int) error {
 	if err := r.budget.ready(ctx, n); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (r *run) crowd(ctx context.Context, s *session, n int) error {
 	for i := range n {
 		group.Go(func() {
 			<-start
-			if at := r.nodes[i%len(r.nodes)]; n == 10 && i%2 == 1 {
+			if at := r.nodes[i%len(r.nodes)]; n == 10 && i/len(r.nodes)%2 == 1 {
 				answers[i], errs[i] = r.refreshInBody(ctx, at, spent)
 			} else {
 				answers[i], errs[i] = r.refresh(ctx, at, s, spent)
