@@ -75,7 +75,7 @@ SELECT ` + auditColumns + `
 const maxAuditRows = 5_000_000
 
 // PruneAudit implements [tokenjar.AuditStore]. Beyond 5,000,000 events the oldest are deleted whatever their age. It
-// deletes in transactions of 500 rows; on an error the number says how many are gone already.
+// deletes in transactions of 50 rows; on an error the number says how many are gone already.
 func (s *Store) PruneAudit(ctx context.Context, keep time.Duration, limit int) (int, error) {
 	return pruneInChunks(ctx, s, "prune audit trail", limit, func(t *tx, want int) (pruned, error) {
 		old, err := t.exec(`
