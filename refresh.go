@@ -176,8 +176,10 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 	sess := verdict.Session
 	event := AuditEvent{Name: "refresh." + string(verdict.Outcome), UserID: t.UserID, SessionID: t.SessionID,
 		IP: in.Client.IP, UserAgent: in.Client.UserAgent}
+	if !sess.RevokedAt.IsZero() {
+		s.learn(sess.RevokeReason, sess.ID) // whoever ended it
+	}
 	if verdict.Revoked {
-		s.learn(sess.RevokeReason, sess.ID)
 		event.Name, event.Reason = "session.revoked", string(sess.RevokeReason)
 		event.Detail = map[string]string{"last_client_ip": sess.IP, "last_user_agent": sess.UserAgent}
 	}
