@@ -42,7 +42,7 @@ type Storm struct {
 	Sessions int      // how many are lived, one after another
 	Steps    int      // what each client asks for in each
 	Seed     uint64   // of what they ask for; when they ask is up to the machine
-	// Thief makes one in fifty refreshes show a token older than the one before the newest, which ends the session.
+	// Thief makes one in fifty-five refreshes show a token older than the one before the newest, which ends the session.
 	Thief bool
 }
 
@@ -89,14 +89,14 @@ func (s Storm) live(ctx context.Context, n int) error {
 
 // choose says what to ask for next, and with how old a token.
 func (s Storm) choose(rng *rand.Rand) (kind Kind, back int) {
-	switch n := rng.IntN(100); {
-	case n < 45:
+	switch n := rng.IntN(400); {
+	case n < 200:
 		return Refresh, 0
-	case n < 65:
+	case n < 216: // by the time it arrives it may be older, and the session ends
 		return Refresh, 1
-	case n < 66 && s.Thief:
+	case n < 220 && s.Thief:
 		return Refresh, 2 + rng.IntN(3)
-	case n < 67:
+	case n < 222:
 		return Revoke, rng.IntN(3)
 	}
 	return Read, rng.IntN(2)
