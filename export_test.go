@@ -13,6 +13,9 @@ func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Gran
 // PollRevocations is what Run does every moment.
 func (s *Service) PollRevocations(ctx context.Context) error { return s.pollNews(ctx) }
 
+// FlushShared is what Run does every moment.
+func (s *Service) FlushShared(ctx context.Context) error { return s.flushShared(ctx) }
+
 // PollKeyRing is what Run does every moment.
 func (s *Service) PollKeyRing(ctx context.Context) error { return s.pollKeyRing(ctx) }
 
@@ -43,6 +46,7 @@ func (s *Service) Learn(why Reason, sessionIDs ...string) { s.learn(why, session
 // Prune drops what memory needs no longer, as Run does every minute.
 func (s *Service) Prune() {
 	s.revoked.forget(s.now())
+	s.claims.forget(s.now())
 	s.verified.Expire(s.now())
 }
 
@@ -51,3 +55,6 @@ func (s *Service) Running() bool { return s.running.Load() }
 
 // FlushSeen writes the notes of used generations, as Run does every moment.
 func (s *Service) FlushSeen(ctx context.Context) error { return s.flushSeen(ctx) }
+
+// ClaimsRaised returns how many users' older claims are known to be outdated.
+func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }

@@ -178,21 +178,21 @@ var flows = []flow{
 			return s.Logout(ctx, s.SignedSessions([]string{s.mine.AccessToken, s.other.AccessToken}, nil))
 		},
 		done: over(mine, other)},
-	{name: "logout all", calls: "RevokeUserSessions Revocations KeyRing",
+	{name: "logout all", calls: "RevokeUserSessions News KeyRing",
 		run: func(ctx context.Context, s *scene) error { _, err := s.LogoutAll(ctx, s.user.ID); return err }, done: over(mine, other)},
 	{name: "end one session", calls: "RevokeSessions", again: tokenjar.ErrNotFound,
 		run:  func(ctx context.Context, s *scene) error { return s.EndSession(ctx, s.user.ID, s.other.SessionID) },
 		done: over(other)},
-	{name: "end other sessions", calls: "RevokeUserSessions Revocations KeyRing",
+	{name: "end other sessions", calls: "RevokeUserSessions News KeyRing",
 		run: func(ctx context.Context, s *scene) error {
 			_, err := s.EndOtherSessions(ctx, s.user.ID, s.mine.SessionID)
 			return err
 		},
 		done: func(t *testing.T, s *scene) bool { return s.live(t, s.mine) && !s.live(t, s.other) }},
-	{name: "disable a user", calls: "SetUserActive Revocations KeyRing",
+	{name: "disable a user", calls: "SetUserActive News KeyRing",
 		run:  func(ctx context.Context, s *scene) error { return s.SetUserActive(ctx, s.user.ID, false) },
 		done: over(mine, other)},
-	{name: "change the password", calls: "Session User SetPassword Revocations KeyRing", again: tokenjar.ErrInvalidCredentials, goesOn: "Revocations KeyRing",
+	{name: "change the password", calls: "Session User SetPassword News KeyRing", again: tokenjar.ErrInvalidCredentials, goesOn: "News KeyRing",
 		run: func(ctx context.Context, s *scene) error {
 			return s.ChangePassword(ctx, tokenjar.PasswordChangeRequest{Identity: s.mine.Identity(), Old: testPassword, New: newPassword})
 		},
@@ -249,7 +249,7 @@ var flows = []flow{
 	{name: "the user", calls: "User",
 		run: func(ctx context.Context, s *scene) error { _, err := s.ActiveUser(ctx, s.mine.Identity()); return err }},
 	{name: "ready", calls: "KeyRing", run: func(ctx context.Context, s *scene) error { return s.Ready(ctx) }},
-	{name: "learn of revocations", calls: "Revocations KeyRing",
+	{name: "learn of revocations", calls: "News KeyRing",
 		first: func(t *testing.T, s *scene) {
 			if err := s.second(t).Logout(t.Context(), s.SignedSessions([]string{s.other.AccessToken}, nil)); err != nil {
 				t.Fatal(err)
@@ -281,7 +281,7 @@ var flows = []flow{
 			found, err := s.store.AuditTrail(t.Context(), tokenjar.AuditFilter{Name: "test"})
 			return err == nil && len(found) > 0
 		}},
-	{name: "start", calls: "KeyRing Revocations Revocations KeyRing",
+	{name: "start", calls: "KeyRing News News KeyRing",
 		run: func(ctx context.Context, s *scene) error { _, err := tokenjar.New(ctx, s.cfg); return err }},
 }
 
@@ -338,7 +338,7 @@ func (f flow) scene(t *testing.T) *scene {
 	t.Helper()
 	s := &scene{f: &failing{}}
 	s.world = newWorld(t, func(c *tokenjar.Config) {
-		c.Store = &storehook.Store{All: c.Store.(storehook.All), Around: s.f.hook}
+		c.Store = storehook.Wrap(c.Store.(storehook.All), s.f.hook)
 		if f.change != nil {
 			f.change(c)
 		}
