@@ -411,3 +411,41 @@ func (f flow) check(t *testing.T, s *scene, call string, unknown bool) {
 		s.mustRefresh(t, s.got)
 	}
 }
+
+// broken is a store that fails as told.
+type broken struct {
+	tokenjar.Store
+	tokenjar.UserStore
+	err error
+}
+
+func (b *broken) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdict, error) {
+	if b.err != nil {
+		return tokenjar.Verdict{}, b.err
+	}
+	return b.Store.Rotate(ctx, r)
+}
+
+func (b *broken) RevokeSessions(ctx context.Context, userID string, ids []string, why tokenjar.Reason) ([]string, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
+	return b.Store.RevokeSessions(ctx, userID, ids, why)
+}
+
+func TestR12AStoreThatDoesNotAnswerEndsNothing(t *testing.T) { // S-09, F-05
+	w := newWorld(t)
+	b := &broken{Store: w.store, UserStore: w.store}
+	w.cfg.Store, w.cfg.Users = b, b
+	w.restart(t)
+	first := w.login(t)
+	b.err = tokenjar.ErrStoreUnavailable
+	_, err := w.refresh(t, first)
+	wantErr(t, err, tokenjar.ErrStoreUnavailable)
+	wantErr(t, w.Logout(t.Context(), w.SignedSessions([]string{first.AccessToken}, nil)), tokenjar.ErrStoreUnavailable)
+	if _, err := w.Authenticate(first.AccessToken); err != nil {
+		t.Fatalf("a logout that failed must not look done: %v", err)
+	}
+	b.err = nil
+	w.mustRefresh(t, first)
+}
