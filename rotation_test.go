@@ -288,6 +288,46 @@ func TestR5AThiefWhoUsesWhatHeGetsIsCaughtByTheOwnersNextRefresh(t *testing.T) {
 	})
 }
 
+// A thief who manages to come within a grace before the owner, each time, is not told from a second tab. He makes no branch,
+// and the owner is shown him. Once out of step he is caught.
+func TestR10AThiefInStepWithTheOwnerMakesNoBranchAndIsShown(t *testing.T) { // T-06
+	onEveryStore(t, func(t *testing.T, w *world) {
+		var told events
+		told.on(&w.cfg)
+		w.restart(t)
+		honest := w.login(t)
+		stolen := honest
+		for range 5 {
+			w.clock.advance(4*time.Minute + 50*time.Second)
+			stolen = w.show(t, stolen, thief)
+			w.clock.advance(9 * time.Second)
+			honest = w.show(t, honest, laptop)
+			sameTokens(t, stolen, honest)
+			if _, err := w.Authenticate(stolen.AccessToken); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(w.FlushSeen(t.Context()), w.FlushShared(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told.want(t, "refresh.shared_successor", 5)
+		if row := w.row(t, honest.SessionID); row.SharedIP != laptop.IP || row.IP != thief.IP {
+			t.Errorf("the row shows %s and %s", row.IP, row.SharedIP)
+		}
+		w.clock.advance(4*time.Minute + 50*time.Second)
+		stolen = w.show(t, stolen, thief)
+		if _, err := w.Authenticate(stolen.AccessToken); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.FlushSeen(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.advance(11 * time.Second)
+		_, err := w.refresh(t, honest)
+		wantErr(t, err, tokenjar.ErrSessionReused)
+	})
+}
+
 func TestR6WhoeverLosesARaceIsSignedInByTheSameAnswer(t *testing.T) { // T-02, T-03
 	adaHash() // outside of the bubbles: everybody shares it
 	for _, store := range stores {
