@@ -61,11 +61,12 @@ type Setup struct {
 	Config  func(*config.Config)
 	Options func(*server.Options)
 	Demo    bool
-
+	// Store opens another store than one in memory: empty, with that clock, and closed by t.Cleanup.
+	Store func(t testing.TB, now func() time.Time) Store
+	// Between stands between the server and its store.
+	Between func(*FaultyStore) server.Store
 	// Beside makes it another node of the same deployment: it shares that world's clock and what is in its store.
 	Beside *World
-	// Wrap puts something between the server and its store.
-	Wrap func(*FaultyStore) server.Store
 }
 
 // Start runs a server until the test ends. Then it fails the test if a canary, a password, a token or the secret stands
@@ -78,11 +79,10 @@ func Start(t testing.TB, setups ...Setup) *World {
 			w.Clock, w.Store = s.Beside.Clock, &FaultyStore{Store: s.Beside.Store.Store}
 		}
 	}
-	if w.Clock == nil {
+	if w.Store == nil {
 		w.Clock = tokenjartest.NewClock(time.Now().Truncate(time.Second))
-		w.Store = newStore(t, w.Clock)
+		w.Store = newStore(t, w.Clock, setups)
 	}
-	store := server.Store(w.Store)
 	cfg := config.Defaults()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.Limits = config.Limits{LoginPerAccount: "1000000/s", LoginPerAddress: "1000000/s"} // tests of them set their own
@@ -90,15 +90,16 @@ func Start(t testing.TB, setups ...Setup) *World {
 		Logger: slog.New(slog.NewJSONHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    w.Clock.Now, Version: "test",
 	}
+	var store server.Store = w.Store
 	for _, s := range setups {
+		if s.Between != nil {
+			store = s.Between(w.Store)
+		}
 		if s.Config != nil {
 			s.Config(&cfg)
 		}
 		if s.Options != nil {
 			s.Options(&opts)
-		}
-		if s.Wrap != nil {
-			store = s.Wrap(w.Store)
 		}
 		if s.Demo {
 			opts.Demo = &server.Demo{Username: Ada, Password: "shown on the page"}
@@ -128,19 +129,24 @@ func Start(t testing.TB, setups ...Setup) *World {
 }
 
 // newStore returns a store with the users of every world.
-func newStore(t testing.TB, clock *tokenjartest.Clock) *FaultyStore {
+func newStore(t testing.TB, clock *tokenjartest.Clock, setups []Setup) *FaultyStore {
 	t.Helper()
-	mem := memory.New(memory.Config{Now: clock.Now})
+	store := &FaultyStore{Store: memory.New(memory.Config{Now: clock.Now})}
+	for _, s := range setups {
+		if s.Store != nil {
+			store.Store = s.Store(t, clock.Now)
+		}
+	}
 	for i, name := range []string{Ada, Eve, Disabled} {
 		u := tokenjar.User{
 			ID: "user-" + name, Username: name, Email: name + "@example.com", FirstName: strings.ToUpper(name[:1]) + name[1:],
 			PasswordHash: tokenjartest.PasswordHash(), Active: i < 2, CreatedAt: clock.Now(),
 		}
-		if err := mem.CreateUser(t.Context(), u); err != nil {
+		if err := store.Store.CreateUser(t.Context(), u); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return &FaultyStore{Store: mem}
+	return store
 }
 
 // Stop tells the server to stop, as a signal does. It does not wait.

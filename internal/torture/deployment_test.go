@@ -123,7 +123,7 @@ func deploy(t *testing.T, b build) *deployment {
 					b.options(node, opts)
 				}
 			},
-			Wrap: func(f *servertest.FaultyStore) server.Store {
+			Between: func(f *servertest.FaultyStore) server.Store {
 				d.stores = append(d.stores, &store{FaultyStore: f, build: b, of: d, news: make(chan struct{})})
 				if b.alone {
 					return d.stores[node]
