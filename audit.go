@@ -76,7 +76,7 @@ type floodKey struct{ name, reason, userID, sessionID, ip string }
 
 // isFlood reports whether events like this one cost their sender next to nothing.
 func (e AuditEvent) isFlood() bool {
-	return strings.HasPrefix(e.Reason, "limit_") || e.Name == "refresh."+string(OutcomeGraceReplay)
+	return strings.HasPrefix(e.Reason, "limit_") || e.Name == eventGraceReplay || e.Name == eventLostRace
 }
 
 // coalesce reports whether an event has been counted instead of being kept. The first of a flood is kept as it is.
@@ -119,7 +119,10 @@ func (t *auditTrail) settle(now time.Time, all bool) {
 
 // event makes a security decision known: to the log, to the metrics, to the trail. There is one event for each decision.
 func (s *Service) event(ctx context.Context, e AuditEvent) {
-	e.At, e.RequestID = s.now().UTC(), RequestIDFromContext(ctx)
+	e.At = s.now().UTC()
+	if e.RequestID == "" {
+		e.RequestID = RequestIDFromContext(ctx)
+	}
 	if e.IP == "" {
 		from := clientFromContext(ctx)
 		e.IP, e.UserAgent = from.IP, from.UserAgent

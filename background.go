@@ -32,10 +32,11 @@ func (s *Service) Run(ctx context.Context) error {
 			return pollEvery, s.pollNews(ctx)
 		}},
 		{"note what was used, and write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
-			return flushEvery, errors.Join(s.flushSeen(ctx), s.flushAudit(ctx))
+			return flushEvery, errors.Join(s.flushSeen(ctx), s.flushShared(ctx), s.flushAudit(ctx))
 		}},
 		{"delete what is over", pruneEvery, 1, func(ctx context.Context) (time.Duration, error) {
 			s.revoked.forget(s.now())
+			s.claims.forget(s.now())
 			s.verified.Expire(s.now())
 			more, err := s.prune(ctx)
 			if more {
@@ -46,11 +47,14 @@ func (s *Service) Run(ctx context.Context) error {
 	} {
 		work.Go(func() { s.repeat(ctx, t) })
 	}
+	if store, ok := s.store.(Watcher); ok {
+		work.Go(func() { s.watch(ctx, store) })
+	}
 	work.Wait()
 	// What was accepted and decided in the last moments must not look unused, or be missing, after a restart.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if err := errors.Join(s.flushSeen(last), s.writeAudit(last, true)); err != nil {
+	if err := errors.Join(s.flushSeen(last), s.flushShared(last), s.writeAudit(last, true)); err != nil {
 		s.log.Warn("the last notes could not be written", "err", err)
 	}
 	return ctx.Err()

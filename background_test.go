@@ -23,12 +23,12 @@ type halfStore struct {
 	reads               atomic.Int64
 }
 
-func (s *halfStore) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
+func (s *halfStore) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
 	s.reads.Add(1)
 	if s.noReads.Load() {
-		return nil, time.Time{}, fmt.Errorf("read revocations: %w", tokenjar.ErrStoreUnavailable)
+		return tokenjar.News{}, fmt.Errorf("read news: %w", tokenjar.ErrStoreUnavailable)
 	}
-	return s.Store.Revocations(ctx, since)
+	return s.Store.News(ctx, since)
 }
 
 func (s *halfStore) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) error {

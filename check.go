@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -31,22 +32,49 @@ const catchUpTimeout = time.Second
 //   - [CheckDatabase]: whether the session is live and its user active, of the same epoch
 //   - [CheckStateless]: nothing
 //
-// It returns [ErrTokenRevoked] or [ErrStoreUnavailable].
+// It returns [ErrTokenRevoked], [ErrTokenExpired] when the row of the user says that the claims have changed, or
+// [ErrStoreUnavailable].
 func (s *Service) CheckSession(ctx context.Context, id Identity) error {
+	return s.CheckSessionBy(ctx, id, s.cfg.SessionCheck)
+}
+
+// Stricter reports whether one check finds out more than another.
+func (c SessionCheck) Stricter(than SessionCheck) bool {
+	order := []SessionCheck{CheckStateless, CheckCached, CheckDatabase}
+	return slices.Index(order, c) > slices.Index(order, than)
+}
+
+// CheckSessionBy does what [Service.CheckSession] does by a check that may be stricter than that of the configuration. A
+// check that is less strict, or unknown, changes nothing.
+func (s *Service) CheckSessionBy(ctx context.Context, id Identity, check SessionCheck) error {
 	if !s.running.Load() {
 		s.warnNotRunning.Do(func() {
 			s.log.Warn("nobody runs Service.Run: sessions that end on other nodes go on here, keys are never changed, and " +
 				"nothing is cleaned up")
 		})
 	}
-	switch s.cfg.SessionCheck {
+	if !check.Stricter(s.cfg.SessionCheck) {
+		check = s.cfg.SessionCheck
+	}
+	switch check {
 	case CheckDatabase:
-		_, _, err := s.liveSession(ctx, id.SessionID, id.UserID)
+		_, user, err := s.liveSession(ctx, id.SessionID, id.UserID)
 		if errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrSessionReused) {
 			return ErrTokenRevoked
 		}
+		if err == nil && id.claimsGen < user.ClaimsGen {
+			return ErrTokenExpired
+		}
 		return err
 	case CheckCached:
+		if s.cfg.SessionCheck == CheckStateless { // which Authenticate has not asked
+			if s.Ended(id.SessionID) != nil {
+				return ErrTokenRevoked
+			}
+			if s.claims.outdated(func() string { return id.UserID }, id.claimsGen) {
+				return ErrTokenExpired
+			}
+		}
 		return s.checkFresh(ctx)
 	}
 	return nil

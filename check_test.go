@@ -25,15 +25,15 @@ type deafStore struct {
 	asked       atomic.Int64
 }
 
-func (s *deafStore) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
+func (s *deafStore) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
 	s.asked.Add(1)
 	if s.hangs.Load() {
 		<-ctx.Done()
 	}
 	if s.down.Load() || s.hangs.Load() {
-		return nil, time.Time{}, fmt.Errorf("injected: %w", tokenjar.ErrStoreUnavailable)
+		return tokenjar.News{}, fmt.Errorf("injected: %w", tokenjar.ErrStoreUnavailable)
 	}
-	return s.Store.Revocations(ctx, since)
+	return s.Store.News(ctx, since)
 }
 
 // run keeps Run at work until the test ends.

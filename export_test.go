@@ -13,6 +13,9 @@ func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Gran
 // PollRevocations is what Run does every moment.
 func (s *Service) PollRevocations(ctx context.Context) error { return s.pollNews(ctx) }
 
+// FlushShared is what Run does every moment.
+func (s *Service) FlushShared(ctx context.Context) error { return s.flushShared(ctx) }
+
 // PollKeyRing is what Run does every moment.
 func (s *Service) PollKeyRing(ctx context.Context) error { return s.pollKeyRing(ctx) }
 
@@ -43,8 +46,12 @@ func (s *Service) Learn(why Reason, sessionIDs ...string) { s.learn(why, session
 // Prune drops what memory needs no longer, as Run does every minute.
 func (s *Service) Prune() {
 	s.revoked.forget(s.now())
+	s.claims.forget(s.now())
 	s.verified.Expire(s.now())
 }
 
 // Running reports whether Run is at work.
 func (s *Service) Running() bool { return s.running.Load() }
+
+// ClaimsRaised returns how many users' older claims are known to be outdated.
+func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }

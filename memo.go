@@ -10,16 +10,16 @@ import (
 // A memo is what the cache of verified tokens keeps beside an access token: what an [Identity] needs, so that a hit reads
 // no JSON. Numbers are little-endian:
 //
-//	 0 hash of the session id   8 auth_time, in seconds   16 gen
-//	24 length of the user id; begin and end of the payload within the token: 16 bits each
-//	30 user id, session id
+//	 0 hash of the session id   8 auth_time, in seconds   16 gen   24 cgen
+//	32 length of the user id; begin and end of the payload within the token: 16 bits each
+//	38 user id, session id
 type memo string
 
-const memoHeader = 30
+const memoHeader = 38
 
 func newMemo(session uint64, id Identity, begin, end int) memo {
 	b := make([]byte, 0, memoHeader+len(id.UserID)+len(id.SessionID))
-	for _, n := range []uint64{session, uint64(id.AuthTime.Unix()), uint64(id.Generation)} {
+	for _, n := range []uint64{session, uint64(id.AuthTime.Unix()), uint64(id.Generation), uint64(id.claimsGen)} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
 	for _, n := range []int{len(id.UserID), begin, end} {
@@ -38,8 +38,9 @@ func (m memo) number(at int) uint64 {
 func (m memo) length(at int) int { return int(m[at]) | int(m[at+1])<<8 }
 func (m memo) session() uint64   { return m.number(0) }
 func (m memo) generation() int64 { return int64(m.number(16)) }
-func (m memo) userID() string    { return string(m[memoHeader : memoHeader+m.length(24)]) }
-func (m memo) sessionID() string { return string(m[memoHeader+m.length(24):]) }
+func (m memo) claimsGen() int64  { return int64(m.number(24)) }
+func (m memo) userID() string    { return string(m[memoHeader : memoHeader+m.length(32)]) }
+func (m memo) sessionID() string { return string(m[memoHeader+m.length(32):]) }
 
 // identityOf returns who an entry of the cache speaks for.
 func identityOf(e tokencache.Entry) Identity {
@@ -47,6 +48,6 @@ func identityOf(e tokencache.Entry) Identity {
 	return Identity{
 		UserID: m.userID(), SessionID: m.sessionID(), Generation: m.generation(),
 		AuthTime: time.Unix(int64(m.number(8)), 0).UTC(), ExpiresAt: time.Unix(e.Expires(), 0).UTC(),
-		payload: e.Token()[m.length(26):m.length(28)],
+		claimsGen: m.claimsGen(), payload: e.Token()[m.length(34):m.length(36)],
 	}
 }

@@ -15,7 +15,8 @@ import (
 // Refresh, from the token that was shown to the answer:
 //
 //  1. decode: a forgery costs no store access
-//  2. one flight for one token: who asks while another asks, or within the grace after it, gets that same answer
+//  2. one flight for one token: who asks while another asks, or within the grace after it, gets that same answer; where
+//     other nodes may have rotated further meanwhile, only if the row says that they have not
 //  3. the user as of now
 //  4. one atomic store call, judged by Session.Judge
 //  5. tokens for the row as it is now
@@ -24,6 +25,13 @@ import (
 // flightTimeout bounds a rotation, which goes on when its first caller has left: others may be waiting for it, and its
 // answer must be there when the first one asks again.
 const flightTimeout = 5 * time.Second
+
+// The audit events of a token that is shown again. What the store judges has its outcome's name.
+const (
+	eventLostRace    = "refresh.lost_race" // shown while the same token was being spent by this process
+	eventGraceReplay = "refresh." + string(OutcomeGraceReplay)
+	eventShared      = "refresh.shared_successor" // beside the replay's own
+)
 
 // RefreshRequest asks for the successor of a refresh token.
 type RefreshRequest struct {
@@ -51,8 +59,18 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 		return Grant{}, err
 	}
 	in.Client = in.Client.clean()
-	o, first := s.outcomes.join(t.id, s.now())
-	if first {
+	o, place := s.outcomes.join(t.id, s.now())
+	if place == replays {
+		current, err := s.stillNewest(ctx, o)
+		if err != nil {
+			return Grant{}, err
+		}
+		if !current {
+			s.outcomes.leave(o)
+			o, place = s.outcomes.join(t.id, s.now())
+		}
+	}
+	if place == flies {
 		go s.fly(context.WithoutCancel(ctx), o, t, in)
 	}
 	select {
@@ -66,16 +84,37 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 	if o.err != nil {
 		return Grant{}, o.err
 	}
-	replays := o.replays
-	if !first {
-		replays += o.shared.Add(1)
-		s.event(ctx, AuditEvent{Name: "refresh.grace_replay", UserID: t.UserID, SessionID: t.SessionID, IP: in.Client.IP,
-			UserAgent: in.Client.UserAgent})
+	count := o.replays
+	if place != flies {
+		count += o.shared.Add(1)
+		name := eventLostRace
+		if place == replays {
+			name = eventGraceReplay
+		}
+		e := AuditEvent{Name: name, UserID: t.UserID, SessionID: t.SessionID, IP: in.Client.IP, UserAgent: in.Client.UserAgent}
+		s.event(ctx, withLastClient(e, o.client))
+		s.shareLater(ctx, o, t, in.Client)
 	}
-	if replays > MaxReplays && !in.Renewal {
+	if count > MaxReplays && !in.Renewal {
 		return Grant{}, &ReplayError{RetryAfter: s.timing.Grace}
 	}
 	return o.grant, nil
+}
+
+// stillNewest reports whether a kept answer is still that of the session's last rotation. This process knows of its own;
+// where other nodes rotate as well, the row is read.
+func (s *Service) stillNewest(ctx context.Context, o *outcome) (bool, error) {
+	if _, several := s.store.(Watcher); !several {
+		return true, nil
+	}
+	row, err := s.store.Session(ctx, o.sessionID)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("find session: %w", err)
+	}
+	return row.Live() && row.Generation == o.generation, nil
 }
 
 // fly runs the rotation that all callers of one token share, and keeps its outcome for what is left of the grace, or of
@@ -86,6 +125,8 @@ func (s *Service) fly(ctx context.Context, o *outcome, t RefreshToken, in Refres
 	verdict, grant, err := s.rotateSafely(ctx, t, in)
 	o.sessionID, o.generation = t.SessionID, grant.Generation
 	o.grant, o.err, o.replays = grant, err, int64(verdict.Session.ReplayCount)
+	o.client = Client{IP: verdict.Session.IP, UserAgent: verdict.Session.UserAgent}
+	o.marked.Store(verdict.Session.SharedGen == grant.Generation)
 	keep := time.Duration(0)
 	if err == nil {
 		keep = s.timing.Grace - verdict.Session.ReadAt.Sub(verdict.Session.answeredAt())
@@ -176,12 +217,20 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 	sess := verdict.Session
 	event := AuditEvent{Name: "refresh." + string(verdict.Outcome), UserID: t.UserID, SessionID: t.SessionID,
 		IP: in.Client.IP, UserAgent: in.Client.UserAgent}
-	if verdict.Revoked {
+	last := Client{IP: sess.IP, UserAgent: sess.UserAgent}
+	switch {
+	case verdict.Revoked:
 		s.learn(sess.RevokeReason, sess.ID)
 		event.Name, event.Reason = "session.revoked", string(sess.RevokeReason)
-		event.Detail = map[string]string{"last_client_ip": sess.IP, "last_user_agent": sess.UserAgent}
+		event = withLastClient(event, last)
+	case verdict.Outcome != OutcomeRotated:
+		event = withLastClient(event, last)
 	}
 	s.event(ctx, event)
+	if verdict.Shared {
+		event.Name = eventShared
+		s.event(ctx, event)
+	}
 	switch {
 	case verdict.Outcome == OutcomeReused:
 		return verdict, Grant{}, ErrSessionReused
@@ -195,6 +244,12 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 	}
 	grant, err := s.grant(user, extra, sess, t.line, jti)
 	return verdict, grant, err
+}
+
+// withLastClient adds to an event who made the session's last rotation.
+func withLastClient(e AuditEvent, last Client) AuditEvent {
+	e.Detail = map[string]string{"last_client_ip": last.IP, "last_user_agent": last.UserAgent}
+	return e
 }
 
 // outcomes keeps, for each session, the answer of its last rotation by this process, for the grace. The answer of the
@@ -223,26 +278,52 @@ type outcome struct {
 	generation int64
 	grant      Grant
 	err        error
+	client     Client       // of the rotation
 	replays    int64        // as the store counted them
 	shared     atomic.Int64 // answered from here beside those
+	marked     atomic.Bool  // it is noted that another client has this answer as well
 }
+
+// A place is where a caller stands with the flight of its token.
+type place int
+
+const (
+	flies   place = iota // the first: it must fly it
+	waits                // for one that is under way
+	replays              // of one that has landed
+)
 
 // slowAnswer is how long an answer may take to begin after its renewal.
 const slowAnswer = time.Minute
 
-// join returns the flight of a token. The first to ask for it must fly it.
-func (o *outcomes) join(id string, now time.Time) (*outcome, bool) {
+// join returns the flight of a token, and where the caller stands with it.
+func (o *outcomes) join(id string, now time.Time) (*outcome, place) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if found, ok := o.byID[id]; ok && (found.until.IsZero() || now.Before(found.until)) {
-		return found, false
+	if found, ok := o.byID[id]; ok {
+		switch {
+		case found.until.IsZero():
+			return found, waits
+		case now.Before(found.until):
+			return found, replays
+		}
 	}
 	if o.byID == nil {
 		o.byID, o.newest = make(map[string]*outcome), make(map[string]*newest)
 	}
 	flight := &outcome{id: id, done: make(chan struct{})}
 	o.byID[id] = flight
-	return flight, true
+	return flight, flies
+}
+
+// leave forgets a kept answer that another node has overtaken.
+func (o *outcomes) leave(flight *outcome) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.forget(flight)
+	if n := o.newest[flight.sessionID]; n != nil && n.kept == flight {
+		n.kept = nil
+	}
 }
 
 // land publishes an outcome and keeps it for a while; nothing is kept of a failure.

@@ -30,7 +30,8 @@ type revocations struct {
 	since   time.Time     // the store's clock at the last poll
 	version int64         // of the data, where the store tells it
 	polled  atomic.Pointer[time.Time]
-	failing atomic.Bool // the last poll failed
+	skew    atomic.Int64 // of this node's clock against the store's at the last poll, in nanoseconds
+	failing atomic.Bool  // the last poll failed
 }
 
 type revocation struct {
@@ -166,13 +167,13 @@ func (s *Service) learn(why Reason, sessionIDs ...string) {
 	}
 }
 
-// loadRevocations fetches at start all revocations that a living access token could still be up against.
-func (s *Service) loadRevocations(ctx context.Context) error {
-	_, now, err := s.store.Revocations(ctx, s.now().Add(24*time.Hour)) // the store's clock, and nothing else
+// loadNews fetches at start all revocations, and changes of claims, that a living access token could still be up against.
+func (s *Service) loadNews(ctx context.Context) error {
+	clock, err := s.store.News(ctx, s.now().Add(24*time.Hour)) // the store's clock, and nothing else
 	if err != nil {
 		return err
 	}
-	s.revoked.since = now.Add(-s.keys.Load().longestAccess)
+	s.revoked.since = clock.At.Add(-s.keys.Load().longestAccess)
 	s.revoked.version = -1 // never one of a store's
 	return s.pollNews(ctx)
 }
@@ -182,8 +183,8 @@ type versionedStore interface {
 	DataVersion(ctx context.Context) (int64, error)
 }
 
-// pollNews learns what other processes have done: which sessions were revoked since the last poll, with an overlap, and
-// what became of the key ring.
+// pollNews learns what other processes have done: which sessions were revoked and whose claims changed since the last
+// poll, with an overlap, and what became of the key ring.
 func (s *Service) pollNews(ctx context.Context) error {
 	return s.pollIf(ctx, func() bool { return true })
 }
@@ -208,11 +209,11 @@ func (s *Service) pollIf(ctx context.Context, needed func() bool) (err error) {
 		r.failing.Store(err != nil)
 		<-r.poll
 	}()
-	return errors.Join(s.fetchRevocations(ctx), s.pollKeyRing(ctx))
+	return errors.Join(s.fetchNews(ctx), s.pollKeyRing(ctx))
 }
 
-// fetchRevocations is called while no other poll is under way.
-func (s *Service) fetchRevocations(ctx context.Context) (err error) {
+// fetchNews is called while no other poll is under way.
+func (s *Service) fetchNews(ctx context.Context) (err error) {
 	r := &s.revoked
 	var version int64
 	if v, ok := s.store.(versionedStore); ok {
@@ -223,18 +224,97 @@ func (s *Service) fetchRevocations(ctx context.Context) (err error) {
 			return nil
 		}
 	}
-	found, now, err := s.store.Revocations(ctx, r.since.Add(-revocationOverlap))
-	if err == nil && now.Before(r.since) { // the store's clock has stepped back
-		found, now, err = s.store.Revocations(ctx, now.Add(-s.keys.Load().longestAccess-revocationOverlap))
+	asked := s.now()
+	news, err := s.store.News(ctx, r.since.Add(-revocationOverlap))
+	if err == nil {
+		r.skew.Store(int64(offset(asked, s.now(), news.At)))
+	}
+	if err == nil && news.At.Before(r.since) { // the store's clock has stepped back
+		news, err = s.store.News(ctx, news.At.Add(-s.keys.Load().longestAccess-revocationOverlap))
 	}
 	if err != nil {
 		return err
 	}
-	for _, each := range found {
+	s.learnAll(news.Revocations)
+	for _, each := range news.ClaimsChanges {
+		s.learnClaims(each.UserID, each.Generation)
+	}
+	r.since, r.version = news.At, version
+	return nil
+}
+
+// learnAll takes on what other nodes have revoked.
+func (s *Service) learnAll(revoked []Revocation) {
+	for _, each := range revoked {
 		if s.Ended(each.SessionID) == nil {
 			s.learn(each.Reason, each.SessionID)
 		}
 	}
-	r.since, r.version = now, version
-	return nil
+}
+
+// offset is how far a clock that showed asked before and answered after is off one that showed at in between. What the wait
+// can explain is not counted.
+func offset(asked, answered, at time.Time) time.Duration {
+	switch {
+	case at.Before(asked):
+		return asked.Sub(at)
+	case at.After(answered):
+		return answered.Sub(at)
+	}
+	return 0
+}
+
+// skew is how far this node's clock is off the store's: positive when it is ahead.
+func (s *Service) skew() time.Duration { return time.Duration(s.revoked.skew.Load()) }
+
+// MaxSkew is how far the clock of a node may be off the store's: beyond it the times in its tokens are wrong, and it is
+// not ready.
+const MaxSkew = 5 * time.Second
+
+// watchAgain is how long a node waits before it watches a store again that it could not watch, or not any more. Until
+// then it learns by polling.
+const watchAgain = time.Second
+
+// watch learns of what other nodes do as soon as they have done it, where the store tells, until ctx ends.
+func (s *Service) watch(ctx context.Context, store Watcher) {
+	poll := make(chan struct{}, 1) // however many ask for it, one poll after the last of them is enough
+	var polling sync.WaitGroup
+	defer polling.Wait()
+	polling.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-poll:
+				s.pollNews(ctx) // if it fails, so does the next regular one, which says so
+			}
+		}
+	})
+	for watching := true; ; {
+		err := store.Watch(ctx, func(revoked []Revocation) {
+			if !watching {
+				s.log.Info("the store is watched again")
+				watching = true
+			}
+			s.learnAll(revoked)
+			if revoked == nil {
+				select {
+				case poll <- struct{}{}:
+				default:
+				}
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		if watching {
+			s.log.Warn("the store cannot be watched: news of other nodes come by polling alone", "err", err)
+			watching = false
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchAgain):
+		}
+	}
 }

@@ -3,6 +3,7 @@ package tokenjar
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -63,6 +64,64 @@ func (g *seenGenerations) take() []Seen {
 	pending := g.pending
 	g.pending = nil
 	return pending
+}
+
+// shares are the answers that went to other clients as well, as they wait for the store.
+type shares struct {
+	mu      sync.Mutex
+	pending []share
+}
+
+type share struct {
+	note  Shared
+	event AuditEvent
+}
+
+// shareLater notes, once for each kept answer, that another client than the one that rotated has got it. The store says
+// whether that is news, and only then is there an event.
+func (s *Service) shareLater(ctx context.Context, o *outcome, t RefreshToken, c Client) {
+	if o.marked.Load() || !elsewhere(o.client.IP, o.client.UserAgent, c.IP, c.UserAgent) {
+		return
+	}
+	e := AuditEvent{Name: eventShared, UserID: t.UserID, SessionID: t.SessionID, IP: c.IP, UserAgent: c.UserAgent,
+		RequestID: RequestIDFromContext(ctx)}
+	g := &s.shares
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.pending) < seenPending && o.marked.CompareAndSwap(false, true) {
+		note := Shared{SessionID: t.SessionID, Generation: o.generation, IP: c.IP, UserAgent: c.UserAgent}
+		g.pending = append(g.pending, share{note, withLastClient(e, o.client)})
+	}
+}
+
+// flushShared writes the notes that wait. When that fails they wait on.
+func (s *Service) flushShared(ctx context.Context) error {
+	g := &s.shares
+	g.mu.Lock()
+	pending := g.pending
+	g.pending = nil
+	g.mu.Unlock()
+	if len(pending) == 0 {
+		return nil
+	}
+	notes := make([]Shared, len(pending))
+	for i, p := range pending {
+		notes[i] = p.note
+	}
+	noted, err := s.store.MarkShared(ctx, notes)
+	if err != nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.pending = append(pending, g.pending...)
+		return err
+	}
+	for _, p := range pending {
+		if i := slices.Index(noted, p.note); i >= 0 {
+			noted = slices.Delete(noted, i, i+1)
+			s.event(ctx, p.event)
+		}
+	}
+	return nil
 }
 
 // flushSeen writes the pending notes. When that fails they are made again at the next request of their sessions.

@@ -120,8 +120,10 @@ type Service struct {
 	verified *tokencache.Cache // what accessDecoder has verified, and nobody else
 	owners   tokenOwners
 	revoked  revocations
+	claims   raisedClaims
 	outcomes outcomes
 	seen     seenGenerations
+	shares   shares
 	audit    auditTrail
 
 	runMu          sync.Mutex // held by Run
@@ -161,7 +163,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err := s.newAccessCodec(); err != nil {
 		return nil, err
 	}
-	if err := s.loadRevocations(ctx); err != nil {
+	if err := s.loadNews(ctx); err != nil {
 		return nil, fmt.Errorf("load revocations: %w", err)
 	}
 	return s, nil
@@ -270,15 +272,23 @@ func (c Config) complete() (Config, error) {
 // Timing returns the session limits in force.
 func (s *Service) Timing() Timing { return s.timing }
 
+// SessionCheck returns how sessions are checked on every request.
+func (s *Service) SessionCheck() SessionCheck { return s.cfg.SessionCheck }
+
 // Issuer returns the "iss" claim of every token.
 func (s *Service) Issuer() string { return s.cfg.Issuer }
 
 // Logger returns the logger of the configuration.
 func (s *Service) Logger() *slog.Logger { return s.log }
 
-// Ready reports whether the store answers and this node knows what became of sessions and keys: with [CheckCached] it
-// returns an error that wraps [ErrStoreUnavailable] when it has not learned of that for more than [MaxStaleness].
+// Ready reports whether the store answers, this node's clock is within [MaxSkew] of the store's, and it knows what became
+// of sessions and keys: with [CheckCached] it must have learned of that within [MaxStaleness]. Otherwise it returns an
+// error that wraps [ErrStoreUnavailable].
 func (s *Service) Ready(ctx context.Context) error {
+	if skew := s.skew(); skew.Abs() > MaxSkew {
+		return fmt.Errorf("%w: the clock of this node is %s off the store's, which is more than %s", ErrStoreUnavailable,
+			skew.Round(time.Millisecond), MaxSkew)
+	}
 	if _, _, err := s.store.KeyRing(ctx); err != nil || s.cfg.SessionCheck != CheckCached {
 		return err
 	}

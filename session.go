@@ -3,6 +3,7 @@ package tokenjar
 import (
 	"context"
 	"crypto/sha256"
+	"net/netip"
 	"time"
 )
 
@@ -48,6 +49,11 @@ type Session struct {
 	ReplayCount   int
 	LateRetryGen  int64     // generation at which an answer was last given again after the grace; 0: never
 	LateRetryAt   time.Time // when that was; a grace of its own begins there
+
+	SharedGen       int64     // generation whose answer was last given to another client as well; 0: never
+	SharedAt        time.Time // when, and to whom
+	SharedIP        string
+	SharedUserAgent string
 
 	RevokedAt    time.Time // zero: not revoked
 	RevokeReason Reason
@@ -136,6 +142,7 @@ type Verdict struct {
 	Outcome Outcome
 	Session Session // after the outcome
 	Changed bool    // Session differs from the stored row and must be written
+	Shared  bool    // the answer goes to another client than the rotation's, for the first time in this generation
 	Revoked bool    // this very verdict ended the session
 }
 
@@ -163,14 +170,16 @@ func (s Session) Judge(r Rotation, now time.Time) Verdict {
 	case s.CurrentHash == r.Presented:
 		return s.rotated(r, now)
 	case s.CurrentHash == r.Successor && s.inGrace(r.Timing.Grace, now):
-		if s.ReplayCount > MaxReplays {
-			return Verdict{Outcome: OutcomeGraceReplay, Session: s} // counted far enough
+		shared := s.share(r, now)
+		if s.ReplayCount > MaxReplays { // counted far enough
+			return Verdict{Outcome: OutcomeGraceReplay, Session: s, Changed: shared, Shared: shared}
 		}
 		s.ReplayCount++
-		return Verdict{Outcome: OutcomeGraceReplay, Session: s, Changed: true}
+		return Verdict{Outcome: OutcomeGraceReplay, Session: s, Changed: true, Shared: shared}
 	case s.CurrentHash == r.Successor && r.Timing.Grace > 0 && s.answerLost():
 		s.LateRetryGen, s.LateRetryAt = s.Generation, now
-		return Verdict{Outcome: OutcomeLateRetry, Session: s, Changed: true}
+		shared := s.share(r, now)
+		return Verdict{Outcome: OutcomeLateRetry, Session: s, Changed: true, Shared: shared}
 	default:
 		return s.revoked(OutcomeReused, ReasonReuse, now)
 	}
@@ -202,6 +211,39 @@ func (s *Session) inGrace(grace time.Duration, now time.Time) bool {
 // the owner live on late retries for the life of the session.
 func (s *Session) answerLost() bool {
 	return !s.SuccessorSeen && s.Generation > 1 && (s.LateRetryGen == 0 || s.Generation >= s.LateRetryGen+3)
+}
+
+// share notes that the answer of the last rotation is given to another client than the one that rotated, once in each
+// generation. It may be a telephone that changed its network between two tries, or a thief: the user is shown it.
+func (s *Session) share(r Rotation, now time.Time) bool {
+	if s.SharedGen == s.Generation || !elsewhere(s.IP, s.UserAgent, r.IP, r.UserAgent) {
+		return false
+	}
+	s.SharedGen, s.SharedAt, s.SharedIP, s.SharedUserAgent = s.Generation, now, r.IP, r.UserAgent
+	return true
+}
+
+// elsewhere reports whether two requests come from different user agents or networks. Addresses are of one network when
+// they share the first 24 bits of IPv4, or the first 64 of IPv6, within which a host changes its address as it likes (RFC
+// 8981).
+func elsewhere(ip, userAgent, otherIP, otherUserAgent string) bool {
+	return userAgent != otherUserAgent || ip != otherIP && network(ip) != network(otherIP)
+}
+
+func network(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return ip
+	}
+	bits := 64
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		bits = 24
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return ip
+	}
+	return prefix.String()
 }
 
 func (s Session) rotated(r Rotation, now time.Time) Verdict {
@@ -267,10 +309,33 @@ type Revocation struct {
 	At        time.Time
 }
 
+// A ClaimsChange says that what the claims of a user's tokens are built from has changed: access tokens of an older
+// generation of the user's claims count as expired.
+type ClaimsChange struct {
+	UserID     string
+	Generation int64 // [User.ClaimsGen] from then on
+	At         time.Time
+}
+
+// News is what nodes must learn of each other.
+type News struct {
+	At            time.Time // the store's clock
+	Revocations   []Revocation
+	ClaimsChanges []ClaimsChange
+}
+
 // Seen says that a token of a session's generation has been accepted.
 type Seen struct {
 	SessionID  string
 	Generation int64
+}
+
+// Shared says that the answer of a session's last rotation was given to another client as well.
+type Shared struct {
+	SessionID  string
+	Generation int64
+	IP         string
+	UserAgent  string
 }
 
 // A SessionStore keeps sessions. Each method is atomic and has committed when it returns nil: what it reported is not
@@ -302,10 +367,18 @@ type SessionStore interface {
 	RevokeSessions(ctx context.Context, userID string, ids []string, why Reason) ([]string, error)
 	// RevokeUserSessions ends all sessions of a user but one ("" for all) and returns their ids.
 	RevokeUserSessions(ctx context.Context, userID, except string, why Reason) ([]string, error)
-	// Revocations returns the sessions revoked at or after a time of the store's clock, and that clock's time.
-	Revocations(ctx context.Context, since time.Time) ([]Revocation, time.Time, error)
-	// PruneSessions deletes at most limit sessions that have been over, or revoked, since before the keep time ago. It
-	// never deletes a revocation that a living token could still need, if keep is at least the longest access life.
+	// MarkShared notes that answers of these generations were given to other clients, where that is still the session's
+	// generation, nobody has revoked it, and nothing is noted for that generation yet. It returns those it noted.
+	MarkShared(ctx context.Context, shared []Shared) ([]Shared, error)
+	// RaiseClaims notes that access tokens of a user whose claims are of an older generation count as expired. The highest
+	// generation stays. The store need not know the user.
+	RaiseClaims(ctx context.Context, userID string, generation int64) error
+	// News returns which sessions were revoked and whose claims changed at or after a time of the store's clock, and that
+	// clock's time.
+	News(ctx context.Context, since time.Time) (News, error)
+	// PruneSessions deletes at most limit sessions that have been over, or revoked, since before the keep time ago, and
+	// claims changes of before that. It never deletes what a living token could still need, if keep is at least the
+	// longest access life.
 	PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error)
 }
 
@@ -316,6 +389,16 @@ type KeyRingStore interface {
 	// SaveKeyRing replaces the box if its version is still the one given; otherwise [ErrConflict]. The new version is one
 	// more.
 	SaveKeyRing(ctx context.Context, box []byte, version int64) error
+}
+
+// A Watcher is a store that several nodes may use at once, and that tells each of them what the others have committed. A
+// store that implements it is judged by its rows alone: an answer that one node keeps of a rotation is given again only
+// while the row says the same.
+type Watcher interface {
+	// Watch calls changed with sessions that were revoked, or with nil when there may be other news, as soon as they are
+	// committed; and with nil at once when it begins to watch. It returns when ctx ends, with its error, or when the store
+	// can no longer be watched. What is told may be this node's own doing, and may be told twice.
+	Watch(ctx context.Context, changed func([]Revocation)) error
 }
 
 // A Store is all that a [Service] keeps. A store that also implements [UserStore] keeps the users as well.

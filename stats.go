@@ -6,6 +6,7 @@ import "time"
 type Stats struct {
 	Revocations   int           // sessions known to have ended, in memory
 	Staleness     time.Duration // since this node last learned of revocations
+	ClockSkew     time.Duration // of this node's clock against the store's: positive when it is ahead
 	HashesRunning int           // passwords being checked
 	HashesWaiting int           // passwords waiting for a slot
 	AuditPending  int           // events not yet in the store
@@ -19,6 +20,7 @@ type Stats struct {
 func (s *Service) Stats() Stats {
 	var st Stats
 	st.Revocations, st.Staleness = s.revoked.count(), s.staleness()
+	st.ClockSkew = s.skew()
 	st.CacheHits, st.CacheMisses = s.verified.Counts()
 	s.audit.mu.Lock()
 	st.AuditPending, st.AuditDropped = len(s.audit.pending), s.audit.dropped

@@ -33,7 +33,7 @@ const (
 
 // reservedClaims are set by us alone; a claims hook that returns one of them is a fault.
 var reservedClaims = []string{
-	"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "gen", "auth_time", "client_id", "token_type",
+	"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "sid", "gen", "auth_time", "client_id", "token_type", "cgen",
 }
 
 func (s *Service) newAccessCodec() (err error) {
@@ -103,6 +103,9 @@ func (s *Service) issueAccess(u User, extra token.Claims, sess Session) (accessT
 	claims["auth_time"] = sess.AuthTime.Unix()
 	claims["client_id"] = s.cfg.ClientID
 	claims["token_type"] = tokenTypeAccess
+	if u.ClaimsGen > 0 {
+		claims["cgen"] = u.ClaimsGen
+	}
 	life := min(jitter(s.cfg.AccessLifetime), sess.IdleExpiresAt.Sub(s.now()).Truncate(time.Second))
 	if life < time.Second {
 		return accessToken{}, ErrSessionEnded // in its last second

@@ -25,6 +25,7 @@ type User struct {
 	Staff         bool
 	Superuser     bool
 	AuthEpoch     int64 // moves when the password changes or the account is disabled: sessions of an older epoch are over
+	ClaimsGen     int64 // moves when what claims are built from changes: access tokens of an older one count as expired
 	LastLogin     time.Time
 	CreatedAt     time.Time
 }
@@ -82,10 +83,19 @@ type UserAdmin interface {
 	Users(ctx context.Context, after string, limit int) ([]User, error)
 	// SetUserActive disables or enables an account. Disabling moves the epoch and ends all sessions of the user.
 	SetUserActive(ctx context.Context, id string, active bool) (ended []string, err error)
+	// SetUserRoles changes the roles of an account. When that changes anything, ClaimsGen moves up by one, and
+	// [SessionStore.News] tells of it. No session ends.
+	SetUserRoles(ctx context.Context, id string, r Roles) error
 	// SetPassword replaces a password, moves the epoch and ends all sessions of the user but the one to keep.
 	SetPassword(ctx context.Context, p PasswordChange) (ended []string, err error)
 	// DeleteUser removes an account and ends all its sessions. Its id is never given again.
 	DeleteUser(ctx context.Context, id string) (ended []string, err error)
+}
+
+// Roles are what a user may do beyond being one.
+type Roles struct {
+	Staff     bool
+	Superuser bool
 }
 
 // A PasswordChange asks a store to replace a password.

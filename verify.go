@@ -21,7 +21,8 @@ type Identity struct {
 	AuthTime   time.Time
 	ExpiresAt  time.Time
 
-	payload string // of the token, base64url
+	claimsGen int64  // of the user, when the token was issued
+	payload   string // of the token, base64url
 }
 
 // claimsDepth is more than any token nests that was verified.
@@ -45,10 +46,11 @@ func payloadOf(text string) (begin, end int) {
 }
 
 // Authenticate verifies an access token: signature, type, issuer, audience, times, and that its session has not been
-// revoked as far as this node knows. It asks no store: [Service.CheckSession] does, where the configuration says so.
+// revoked, nor its user's claims changed, as far as this node knows. It asks no store: [Service.CheckSession] does, where
+// the configuration says so.
 //
-// A token that was verified before costs no signature, and no allocation. With [CheckStateless] revocations are not
-// asked for.
+// A token that was verified before costs no signature, and no allocation. With [CheckStateless] neither revocations nor
+// changes of claims are asked for.
 //
 // It returns [ErrTokenInvalid], [ErrWrongTokenType], [ErrTokenExpired] or [ErrTokenRevoked].
 func (s *Service) Authenticate(raw string) (Identity, error) {
@@ -74,12 +76,16 @@ func (s *Service) Authenticate(raw string) (Identity, error) {
 	return id, nil
 }
 
-// accept asks whether the session of a genuine token has been revoked, and notes that one of its generation was used.
+// accept asks whether the session of a genuine token has been revoked or the claims of its user changed, and notes that
+// one of its generation was used.
 func (s *Service) accept(m memo) error {
 	session, sessionID := m.session(), m.sessionID()
 	if s.cfg.SessionCheck != CheckStateless {
 		if _, revoked := s.revoked.reason(session, sessionID); revoked {
 			return ErrTokenRevoked
+		}
+		if s.claims.outdated(m.userID, m.claimsGen()) {
+			return ErrTokenExpired
 		}
 	}
 	s.seen.note(session, sessionID, m.generation())
@@ -123,6 +129,9 @@ func (s *Service) verify(decoder *token.Decoder, raw string) (Identity, tokencac
 	id.Generation, isNumber = claims.Int("gen")
 	id.AuthTime, isDate = claims.Time("auth_time")
 	id.ExpiresAt, isTime = claims.Time("exp")
+	if _, raised := claims["cgen"]; raised && isNumber {
+		id.claimsGen, isNumber = claims.Int("cgen")
+	}
 	if id.UserID == "" || id.SessionID == "" || !isNumber || !isDate || !isTime {
 		return Identity{}, tokencache.Record{}, ErrTokenInvalid
 	}

@@ -17,6 +17,14 @@ type Session struct {
 	LastUsedAt time.Time `json:"last_used_at" doc:"When it was last renewed"`
 	ExpiresAt  time.Time `json:"expires_at" doc:"When it ends if it is not used"`
 	Current    bool      `json:"current" doc:"The session of this very request"`
+	Shared     *Shared   `json:"shared,omitempty" doc:"Another client that got the answer of a renewal as well, the last one there was; absent when none has. It may be a device that changed its network between two tries, or a copy of a token: a user who does not know it should end the session"`
+}
+
+// Shared tells of another client that got the answer of a renewal as well.
+type Shared struct {
+	At        time.Time `json:"at"`
+	IP        string    `json:"ip"`
+	UserAgent string    `json:"user_agent"`
 }
 
 type sessionsOutput struct {
@@ -44,8 +52,13 @@ func (a *API) sessions(ctx context.Context, _ *struct{}) (*sessionsOutput, error
 }
 
 func publicSession(s tokenjar.Session, id tokenjar.Identity) Session {
+	var shared *Shared
+	if s.SharedGen > 0 {
+		shared = &Shared{At: s.SharedAt.UTC().Truncate(time.Second), IP: s.SharedIP, UserAgent: s.SharedUserAgent}
+	}
 	return Session{
-		ID: s.ID, Name: s.Name, UserAgent: s.UserAgent, IP: s.IP,
+		Shared: shared,
+		ID:     s.ID, Name: s.Name, UserAgent: s.UserAgent, IP: s.IP,
 		CreatedAt: s.CreatedAt.UTC().Truncate(time.Second), LastUsedAt: s.LastSeenAt.UTC().Truncate(time.Second),
 		ExpiresAt: s.IdleExpiresAt.UTC(), Current: s.ID == id.SessionID,
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -48,7 +49,8 @@ type Guard struct {
 	service     *tokenjar.Service
 	cookies     *cookie.Policy
 	origins     *csrf.Origins
-	tokens      atomic.Pointer[keyedTokens]
+	tokens      *atomic.Pointer[keyedTokens]
+	check       tokenjar.SessionCheck // stricter than the service's; empty: the service's
 	own         string
 	bearerFirst bool
 	renew       func(path string) bool
@@ -68,7 +70,8 @@ func New(cfg Config) (*Guard, error) {
 	if cfg.Service == nil {
 		return nil, errors.New("session: Config.Service is required")
 	}
-	g := &Guard{service: cfg.Service, cookies: cfg.Cookies, bearerFirst: cfg.BearerFirst, now: cfg.Now}
+	g := &Guard{service: cfg.Service, cookies: cfg.Cookies, bearerFirst: cfg.BearerFirst, now: cfg.Now,
+		tokens: new(atomic.Pointer[keyedTokens])}
 	if g.now == nil {
 		g.now = time.Now
 	}
@@ -112,6 +115,19 @@ func New(cfg Config) (*Guard, error) {
 		return tokenjar.Client{IP: address(r), UserAgent: r.UserAgent()}
 	}
 	return g, nil
+}
+
+// Stricter returns a guard for routes whose sessions are checked harder than those of others: by
+// [tokenjar.CheckDatabase], a session that ended, or a user who was disabled or got other roles, on any node is noticed at
+// once, for a read of two rows on each request. All else is as g does it. A check that is not stricter than that of the
+// service is an error.
+func (g *Guard) Stricter(check tokenjar.SessionCheck) (*Guard, error) {
+	if than := g.service.SessionCheck(); !check.Stricter(than) {
+		return nil, fmt.Errorf("session: %q is not a stricter check of sessions than %q, which holds on every route", check, than)
+	}
+	stricter := *g
+	stricter.check = check
+	return &stricter, nil
 }
 
 // followKeys takes the keys of CSRF tokens from the service, which may have got another secret.
@@ -218,7 +234,7 @@ var errNotPlain = errors.New("session: not recognized")
 // and beside it at most a refresh cookie of the same user. For any other it returns errNotPlain and has judged nothing
 // but perhaps the origin, which is judged alike. It must say what the long way says.
 func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
-	if len(r.Header["Authorization"]) > 0 {
+	if len(r.Header["Authorization"]) > 0 || g.check != "" {
 		return tokenjar.Identity{}, errNotPlain
 	}
 	access, refresh, ok := g.cookies.ReadPlain(r.Header)
@@ -329,7 +345,12 @@ func (g *Guard) judgeAll(r *http.Request) (Credential, error) {
 	if cred.NeedsRenewal() {
 		return cred, nil // the store itself judges a renewal
 	}
-	if err := g.service.CheckSession(r.Context(), cred.Identity); err != nil {
+	err = g.service.CheckSessionBy(r.Context(), cred.Identity, g.check)
+	if errors.Is(err, tokenjar.ErrTokenExpired) && cred.ByCookie() && cred.RefreshToken != "" {
+		cred.Identity, cred.Reason = tokenjar.Identity{}, problem.From(err).WithAction(problem.Refresh)
+		return cred, nil
+	}
+	if err != nil {
 		return Credential{}, err
 	}
 	return cred, nil

@@ -16,7 +16,7 @@ import (
 func usersCommand(o *options) *cobra.Command {
 	return group("users", "Manage the users", "  tokenjar users create ada --email ada@example.com",
 		usersCreateCommand(o), usersListCommand(o), usersShowCommand(o), usersActiveCommand(o, false),
-		usersActiveCommand(o, true), usersSetPasswordCommand(o), usersDeleteCommand(o))
+		usersActiveCommand(o, true), usersSetPasswordCommand(o), usersSetRolesCommand(o), usersDeleteCommand(o))
 }
 
 // oneUser refuses anything but one argument.

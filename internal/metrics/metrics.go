@@ -201,6 +201,7 @@ func (f figures) Collect(ch chan<- prometheus.Metric) {
 	st := (*stats)()
 	put(revocations, float64(st.Revocations))
 	put(staleness, st.Staleness.Seconds())
+	put(clockSkew, st.ClockSkew.Seconds())
 	put(hashesRunning, float64(st.HashesRunning))
 	put(hashesWaiting, float64(st.HashesWaiting))
 	put(auditPending, float64(st.AuditPending))

@@ -25,7 +25,7 @@ func used() *metrics.Metrics {
 	m.Event(tokenjar.AuditEvent{Name: "login.failed", Reason: "wrong_password"})
 	m.Follow(func() tokenjar.Stats {
 		return tokenjar.Stats{
-			Revocations: 1, Staleness: 2 * time.Second, HashesRunning: 3, HashesWaiting: 4, AuditPending: 5, AuditDropped: 6,
+			Revocations: 1, Staleness: 2 * time.Second, ClockSkew: 6 * time.Second, HashesRunning: 3, HashesWaiting: 4, AuditPending: 5, AuditDropped: 6,
 			CacheHits: 7, CacheMisses: 8, KeyCreated: now.Add(-time.Hour),
 		}
 	})
@@ -86,7 +86,7 @@ func TestFiguresOfTheServiceAreThoseOfTheMoment(t *testing.T) {
 	for _, line := range []string{
 		"tokenjar_revocations_known 1", "tokenjar_revocation_staleness_seconds 2", "tokenjar_password_hashes_running 3",
 		"tokenjar_password_hashes_waiting 4", "tokenjar_audit_events_pending 5", "tokenjar_audit_events_dropped_total 6",
-		"tokenjar_log_lines_dropped_total 9",
+		"tokenjar_log_lines_dropped_total 9", "tokenjar_store_clock_skew_seconds 6",
 		"tokenjar_token_cache_hits_total 7", "tokenjar_token_cache_misses_total 8", "tokenjar_signing_key_age_seconds 3600",
 		`tokenjar_http_requests_total{method="DELETE",route="/auth/sessions/{id}",status="401"} 1`,
 		`tokenjar_problems_total{code="token_expired"} 1`, "tokenjar_http_requests_in_flight 0",

@@ -27,6 +27,7 @@ const (
 	acceptErrors   = "tokenjar_accept_errors_total"
 	revocations    = "tokenjar_revocations_known"
 	staleness      = "tokenjar_revocation_staleness_seconds"
+	clockSkew      = "tokenjar_store_clock_skew_seconds"
 	hashesRunning  = "tokenjar_password_hashes_running"
 	hashesWaiting  = "tokenjar_password_hashes_waiting"
 	auditPending   = "tokenjar_audit_events_pending"
@@ -52,6 +53,8 @@ var table = []Metric{
 	{acceptErrors, "counter", nil, "Connections that could not be accepted, as when file descriptors have run out."},
 	{revocations, "gauge", nil, "Ended sessions kept in memory because an access token of theirs may still live."},
 	{staleness, "gauge", nil, "Time since this node last learned of sessions ended elsewhere."},
+	{clockSkew, "gauge", nil,
+		"How far this node's clock is off the store's, positive when it is ahead. Beyond 5 s the node is not ready."},
 	{hashesRunning, "gauge", nil, "Passwords being checked."},
 	{hashesWaiting, "gauge", nil, "Passwords waiting to be checked."},
 	{auditPending, "gauge", nil, "Security events not yet in the store."},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -99,6 +100,25 @@ func (s *Store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
 	return nil
 }
 
+// MarkShared implements [tokenjar.SessionStore].
+func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tokenjar.Shared, error) {
+	now, err := s.enter(ctx, "mark sessions shared")
+	if err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var noted []tokenjar.Shared
+	for _, m := range shared {
+		row := s.sessions[m.SessionID]
+		if row == nil || row.Generation != m.Generation || row.SharedGen == m.Generation || !row.RevokedAt.IsZero() {
+			continue
+		}
+		row.SharedGen, row.SharedAt, row.SharedIP, row.SharedUserAgent = m.Generation, now, m.IP, m.UserAgent
+		noted = append(noted, m)
+	}
+	return noted, nil
+}
+
 // UserSessions implements [tokenjar.SessionStore].
 func (s *Store) UserSessions(ctx context.Context, userID string) ([]tokenjar.Session, error) {
 	now, err := s.enter(ctx, "list sessions")
@@ -162,24 +182,50 @@ func (s *Store) RevokeUserSessions(
 	return s.revokeUser(userID, except, why, now), nil
 }
 
-// Revocations implements [tokenjar.SessionStore].
-func (s *Store) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
-	now, err := s.enter(ctx, "read revocations")
+// RaiseClaims implements [tokenjar.SessionStore].
+func (s *Store) RaiseClaims(ctx context.Context, userID string, generation int64) error {
+	now, err := s.enter(ctx, "raise claims")
 	if err != nil {
-		return nil, time.Time{}, err
+		return err
+	}
+	defer s.mu.Unlock()
+	s.raiseClaims(userID, generation, now)
+	return nil
+}
+
+func (s *Store) raiseClaims(userID string, generation int64, now time.Time) {
+	if generation > s.claims[userID].Generation {
+		s.claims[userID] = tokenjar.ClaimsChange{UserID: userID, Generation: generation, At: now}
+	}
+}
+
+// News implements [tokenjar.SessionStore].
+func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
+	now, err := s.enter(ctx, "read news")
+	if err != nil {
+		return tokenjar.News{}, err
 	}
 	defer s.mu.Unlock()
 	since = millis(since)
-	var list []tokenjar.Revocation
+	news := tokenjar.News{At: now}
 	for id, row := range s.sessions {
 		if !row.RevokedAt.IsZero() && !row.RevokedAt.Before(since) {
-			list = append(list, tokenjar.Revocation{SessionID: id, Reason: row.RevokeReason, At: row.RevokedAt})
+			news.Revocations = append(news.Revocations,
+				tokenjar.Revocation{SessionID: id, Reason: row.RevokeReason, At: row.RevokedAt})
 		}
 	}
-	slices.SortFunc(list, func(a, b tokenjar.Revocation) int {
+	for _, change := range s.claims {
+		if !change.At.Before(since) {
+			news.ClaimsChanges = append(news.ClaimsChanges, change)
+		}
+	}
+	slices.SortFunc(news.Revocations, func(a, b tokenjar.Revocation) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.SessionID, b.SessionID))
 	})
-	return list, now, nil
+	slices.SortFunc(news.ClaimsChanges, func(a, b tokenjar.ClaimsChange) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.UserID, b.UserID))
+	})
+	return news, nil
 }
 
 // PruneSessions implements [tokenjar.SessionStore].
@@ -190,6 +236,7 @@ func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int
 	}
 	defer s.mu.Unlock()
 	before := now.Add(-max(keep, 0))
+	maps.DeleteFunc(s.claims, func(_ string, c tokenjar.ClaimsChange) bool { return c.At.Before(before) })
 	n := 0
 	for id, row := range s.sessions {
 		if n >= limit {

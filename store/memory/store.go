@@ -24,10 +24,11 @@ type Store struct {
 	sessions map[string]*tokenjar.Session
 	byUser   map[string]map[string]*tokenjar.Session // all rows of a user, by session id
 	users    map[string]*tokenjar.User
-	byName   map[string]string     // user id by tokenjar.UsernameKey
-	byEmail  map[string]string     // user id by tokenjar.EmailKey
-	deleted  map[string]bool       // ids of users there were
-	audit    []tokenjar.AuditEvent // by time; of one time as they were added
+	byName   map[string]string                // user id by tokenjar.UsernameKey
+	byEmail  map[string]string                // user id by tokenjar.EmailKey
+	deleted  map[string]bool                  // ids of users there were
+	claims   map[string]tokenjar.ClaimsChange // by user id; as long as a living token could need it
+	audit    []tokenjar.AuditEvent            // by time; of one time as they were added
 	box      []byte
 	version  int64 // of box; 0: none yet
 }
@@ -52,6 +53,7 @@ func New(cfg Config) *Store {
 		byName:   make(map[string]string),
 		byEmail:  make(map[string]string),
 		deleted:  make(map[string]bool),
+		claims:   make(map[string]tokenjar.ClaimsChange),
 	}
 }
 

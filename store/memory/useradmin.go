@@ -47,6 +47,27 @@ func (s *Store) SetUserActive(ctx context.Context, id string, active bool) ([]st
 	return s.revokeUser(id, "", tokenjar.ReasonUserDisabled, now), nil
 }
 
+// SetUserRoles implements [tokenjar.UserAdmin].
+func (s *Store) SetUserRoles(ctx context.Context, id string, r tokenjar.Roles) error {
+	const op = "set user roles"
+	now, err := s.enter(ctx, op)
+	if err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	u := s.users[id]
+	if u == nil {
+		return fmt.Errorf("%s: %w", op, tokenjar.ErrNotFound)
+	}
+	if u.Staff == r.Staff && u.Superuser == r.Superuser {
+		return nil
+	}
+	u.Staff, u.Superuser = r.Staff, r.Superuser
+	u.ClaimsGen++
+	s.raiseClaims(id, u.ClaimsGen, now)
+	return nil
+}
+
 // SetPassword implements [tokenjar.UserAdmin]. The user need not be active.
 func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]string, error) {
 	const op = "set password"

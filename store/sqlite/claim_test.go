@@ -19,11 +19,12 @@ func insertRows(s *Store, rows ...tokenjar.Session) error {
 	_, err := write(context.Background(), s, "insert", func(t *tx) (struct{}, error) {
 		for _, r := range rows {
 			_, err := t.exec(`INSERT INTO sessions (`+sessionColumns+`)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				r.ID, r.UserID, r.AuthEpoch, millis(r.CreatedAt), millis(r.AuthTime), millis(r.LastSeenAt),
 				millis(r.IdleExpiresAt), millis(r.ExpiresAt), r.Remember, r.Generation, r.CurrentHash[:],
 				millis(r.RotatedAt), r.SuccessorSeen, r.ReplayCount, r.LateRetryGen, nullMillis(r.LateRetryAt),
-				r.UserAgent, r.IP, r.Name, nullMillis(r.RevokedAt), r.RevokeReason)
+				r.UserAgent, r.IP, r.Name, nullMillis(r.RevokedAt), r.RevokeReason,
+				r.SharedGen, nullMillis(r.SharedAt), r.SharedIP, r.SharedUserAgent)
 			if err != nil {
 				return struct{}{}, err
 			}
@@ -61,6 +62,9 @@ func drawRow(t *rapid.T, now time.Time) tokenjar.Session {
 		s.RevokedAt = near("revoked at")
 		s.RevokeReason = rapid.SampledFrom([]tokenjar.Reason{tokenjar.ReasonReuse, tokenjar.ReasonLogout}).Draw(t, "reason")
 	}
+	if s.SharedGen = rapid.Int64Range(0, 6).Draw(t, "shared gen"); s.SharedGen > 0 {
+		s.SharedAt, s.SharedIP, s.SharedUserAgent = near("shared at"), "203.0.113.9", "third agent"
+	}
 	s.CurrentHash = hash(s.ID, s.Generation)
 	return s
 }
@@ -74,6 +78,9 @@ func drawRotation(t *rapid.T, s tokenjar.Session) tokenjar.Rotation {
 	}
 	r.Passive = rapid.Bool().Draw(t, "passive")
 	r.UserAgent, r.IP = "new agent", "198.51.100.7"
+	if rapid.Bool().Draw(t, "same client") {
+		r.UserAgent, r.IP = s.UserAgent, s.IP
+	}
 	r.Timing.Idle = rapid.SampledFrom([]time.Duration{time.Minute, 90*time.Minute + 7*time.Millisecond}).Draw(t, "idle")
 	r.Timing.Grace = rapid.SampledFrom([]time.Duration{0, 10 * time.Second}).Draw(t, "grace")
 	return r

@@ -61,10 +61,51 @@ RETURNING id`, millis(t.now), why, userID, except)
 	return ended, err
 }
 
-// Revocations implements [tokenjar.SessionStore].
-func (s *Store) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
-	now := clock(s.now) // before the read: what is committed after it will be asked for again
-	list, err := rows(ctx, s, func(r scanner) (tokenjar.Revocation, error) {
+// RaiseClaims implements [tokenjar.SessionStore].
+func (s *Store) RaiseClaims(ctx context.Context, userID string, generation int64) error {
+	_, err := write(ctx, s, "raise claims", func(t *tx) (struct{}, error) {
+		return struct{}{}, raiseClaims(t, userID, generation)
+	})
+	return err
+}
+
+func raiseClaims(t *tx, userID string, generation int64) error {
+	_, err := t.exec(`
+INSERT INTO claims_changes (user_id, gen, changed_at) SELECT ?1, ?2, ?3 WHERE ?2 > 0
+    ON CONFLICT (user_id) DO UPDATE SET gen = excluded.gen, changed_at = excluded.changed_at
+ WHERE excluded.gen > claims_changes.gen`, userID, generation, millis(t.now))
+	return err
+}
+
+// News implements [tokenjar.SessionStore].
+func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
+	news := tokenjar.News{At: clock(s.now)} // before the read: what is committed after it will be asked for again
+	var err error
+	if news.Revocations, err = s.revocations(ctx, since); err == nil {
+		news.ClaimsChanges, err = s.claimsChanges(ctx, since)
+	}
+	if err != nil {
+		return tokenjar.News{}, storeError("read news", err)
+	}
+	return news, nil
+}
+
+func (s *Store) claimsChanges(ctx context.Context, since time.Time) ([]tokenjar.ClaimsChange, error) {
+	return rows(ctx, s, func(r scanner) (tokenjar.ClaimsChange, error) {
+		var c tokenjar.ClaimsChange
+		var at int64
+		err := r.Scan(&c.UserID, &c.Generation, &at)
+		c.At = fromMillis(at)
+		return c, err
+	}, `
+SELECT user_id, gen, changed_at
+  FROM claims_changes
+ WHERE changed_at >= ?1
+ ORDER BY changed_at, user_id`, millis(since))
+}
+
+func (s *Store) revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, error) {
+	return rows(ctx, s, func(r scanner) (tokenjar.Revocation, error) {
 		var v tokenjar.Revocation
 		var at int64
 		err := r.Scan(&v.SessionID, &v.Reason, &at)
@@ -75,10 +116,6 @@ SELECT id, revoke_reason, revoked_at
   FROM sessions
  WHERE revoked_at >= ?1
  ORDER BY revoked_at, id`, millis(since))
-	if err != nil {
-		return nil, time.Time{}, storeError("read revocations", err)
-	}
-	return list, now, nil
 }
 
 // PruneSessions implements [tokenjar.SessionStore]. It deletes in transactions of 500 rows; on an error the number says
@@ -87,6 +124,12 @@ func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int
 	return pruneInChunks(limit, func(want int) (int, error) {
 		return write(ctx, s, "prune sessions", func(t *tx) (int, error) {
 			before := millis(t.now.Add(-max(keep, 0)))
+			if _, err := t.exec(`
+DELETE FROM claims_changes
+ WHERE user_id IN (SELECT user_id FROM claims_changes WHERE changed_at < ?1 ORDER BY changed_at LIMIT ?2)`,
+				before, want); err != nil {
+				return 0, err
+			}
 			over, err := t.exec(`
 DELETE FROM sessions
  WHERE id IN (SELECT id FROM sessions WHERE revoked_at IS NULL AND idle_expires_at < ?1

@@ -65,7 +65,7 @@ RETURNING id`
 
 const sessionColumns = `id, user_id, auth_epoch, created_at, auth_time, last_seen_at, idle_expires_at, expires_at,
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
-       user_agent, ip, name, revoked_at, revoke_reason`
+       user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent`
 
 const selectSession = `SELECT ` + sessionColumns + ` FROM sessions WHERE id = ?1`
 
@@ -121,18 +121,38 @@ func (s *Store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
 	return err
 }
 
+// MarkShared implements [tokenjar.SessionStore].
+func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tokenjar.Shared, error) {
+	return write(ctx, s, "mark sessions shared", func(t *tx) ([]tokenjar.Shared, error) {
+		var noted []tokenjar.Shared
+		for _, m := range shared {
+			n, err := t.exec(`
+UPDATE sessions SET shared_gen = ?1, shared_at = ?2, shared_ip = ?3, shared_user_agent = ?4
+ WHERE id = ?5 AND gen = ?1 AND shared_gen <> ?1 AND revoked_at IS NULL`,
+				m.Generation, millis(t.now), m.IP, m.UserAgent, m.SessionID)
+			if err != nil {
+				return nil, err
+			}
+			if n > 0 {
+				noted = append(noted, m)
+			}
+		}
+		return noted, nil
+	})
+}
+
 // scanSession reads a row of sessionColumns.
 func scanSession(row scanner, now time.Time) (tokenjar.Session, error) {
 	var (
 		s                                               tokenjar.Session
 		created, auth, lastSeen, idle, expires, rotated int64
-		lateRetry, revoked                              sql.Null[int64]
+		lateRetry, revoked, shared                      sql.Null[int64]
 		hash                                            []byte
 		reason                                          string
 	)
 	err := row.Scan(&s.ID, &s.UserID, &s.AuthEpoch, &created, &auth, &lastSeen, &idle, &expires, &s.Remember,
 		&s.Generation, &hash, &rotated, &s.SuccessorSeen, &s.ReplayCount, &s.LateRetryGen, &lateRetry,
-		&s.UserAgent, &s.IP, &s.Name, &revoked, &reason)
+		&s.UserAgent, &s.IP, &s.Name, &revoked, &reason, &s.SharedGen, &shared, &s.SharedIP, &s.SharedUserAgent)
 	if err != nil {
 		return tokenjar.Session{}, err
 	}
@@ -142,7 +162,7 @@ func scanSession(row scanner, now time.Time) (tokenjar.Session, error) {
 	copy(s.CurrentHash[:], hash)
 	s.CreatedAt, s.AuthTime, s.LastSeenAt = fromMillis(created), fromMillis(auth), fromMillis(lastSeen)
 	s.IdleExpiresAt, s.ExpiresAt, s.RotatedAt = fromMillis(idle), fromMillis(expires), fromMillis(rotated)
-	s.LateRetryAt, s.RevokedAt = fromNullMillis(lateRetry), fromNullMillis(revoked)
+	s.LateRetryAt, s.RevokedAt, s.SharedAt = fromNullMillis(lateRetry), fromNullMillis(revoked), fromNullMillis(shared)
 	s.RevokeReason = tokenjar.Reason(reason)
 	s.ReadAt = now
 	return s, nil

@@ -32,11 +32,11 @@ func (s *Store) CreateUser(ctx context.Context, u tokenjar.User) error {
 		}
 		n, err := t.exec(`
 INSERT INTO users (id, username, username_key, email, email_key, first_name, last_name, password_hash, active,
-       email_verified, staff, superuser, auth_epoch, last_login, created_at)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
+       email_verified, staff, superuser, auth_epoch, claims_gen, last_login, created_at)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16
  WHERE NOT EXISTS (SELECT 1 FROM deleted_users WHERE id = ?1)`,
 			u.ID, u.Username, name, u.Email, email, u.FirstName, u.LastName, string(u.PasswordHash), u.Active,
-			u.EmailVerified, u.Staff, u.Superuser, u.AuthEpoch, nullMillis(u.LastLogin), millis(created))
+			u.EmailVerified, u.Staff, u.Superuser, u.AuthEpoch, u.ClaimsGen, nullMillis(u.LastLogin), millis(created))
 		if err == nil && n == 0 {
 			err = tokenjar.ErrConflict
 		}
@@ -46,7 +46,7 @@ SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15
 }
 
 const userColumns = `id, username, email, first_name, last_name, password_hash, active, email_verified, staff,
-       superuser, auth_epoch, last_login, created_at`
+       superuser, auth_epoch, claims_gen, last_login, created_at`
 
 // FindUser implements [tokenjar.UserStore].
 func (s *Store) FindUser(ctx context.Context, id tokenjar.Identifier) (tokenjar.User, error) {
@@ -115,7 +115,7 @@ func scanUser(row scanner) (tokenjar.User, error) {
 	var lastLogin sql.Null[int64]
 	var created int64
 	err := row.Scan(&u.ID, &u.Username, &u.Email, &u.FirstName, &u.LastName, &hash, &u.Active, &u.EmailVerified,
-		&u.Staff, &u.Superuser, &u.AuthEpoch, &lastLogin, &created)
+		&u.Staff, &u.Superuser, &u.AuthEpoch, &u.ClaimsGen, &lastLogin, &created)
 	if err != nil {
 		return tokenjar.User{}, err
 	}

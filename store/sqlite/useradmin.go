@@ -42,6 +42,22 @@ UPDATE users SET active = ?1, auth_epoch = CASE WHEN ?1 THEN auth_epoch ELSE aut
 	})
 }
 
+// SetUserRoles implements [tokenjar.UserAdmin].
+func (s *Store) SetUserRoles(ctx context.Context, id string, r tokenjar.Roles) error {
+	_, err := write(ctx, s, "set user roles", func(t *tx) (struct{}, error) {
+		u, err := scanUser(t.row(`SELECT `+userColumns+` FROM users WHERE id = ?1`, id))
+		if err != nil || u.Staff == r.Staff && u.Superuser == r.Superuser {
+			return struct{}{}, err
+		}
+		if _, err := t.exec(`UPDATE users SET staff = ?1, superuser = ?2, claims_gen = ?3 WHERE id = ?4`,
+			r.Staff, r.Superuser, u.ClaimsGen+1, id); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, raiseClaims(t, id, u.ClaimsGen+1)
+	})
+	return err
+}
+
 // SetPassword implements [tokenjar.UserAdmin]. The user need not be active.
 func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]string, error) {
 	return write(ctx, s, "set password", func(t *tx) ([]string, error) {

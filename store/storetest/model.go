@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokenjar/tokenjar"
 	"pgregory.net/rapid"
+
+	"github.com/tokenjar/tokenjar"
 )
 
 // The model is what a session is, told without a store: which tokens there have been, and when. It shares no code with
@@ -516,10 +517,10 @@ func (w *world) compare(rt *rapid.T) {
 			equal(rt, fmt.Sprintf("live session %d", i), row.ID, want[i].id)
 		}
 	}
-	told, at, err := w.Revocations(rt.Context(), w.since)
+	told, err := w.News(rt.Context(), w.since)
 	must(rt, err)
-	equal(rt, "store's clock", at, now)
-	for _, r := range told { // 3 and 7
+	equal(rt, "store's clock", told.At, now)
+	for _, r := range told.Revocations { // 3 and 7
 		if want, ok := revoked[r.SessionID]; ok {
 			equal(rt, "reason told", r.Reason, want)
 			delete(revoked, r.SessionID)

@@ -81,11 +81,11 @@ func testRevocation(t *testing.T, open opener) {
 		a, b, c, d, f := e.login(user), e.login(user), e.login(user), e.login(user), e.login(e.user())
 		check := func(since time.Time, want ...string) {
 			e.Helper()
-			list, now, err := e.Revocations(e.Context(), since)
+			news, err := e.News(e.Context(), since)
 			must(e, err)
-			equal(e, "store's clock", now, e.clock.now())
+			equal(e, "store's clock", news.At, e.clock.now())
 			var got []string
-			for _, r := range list {
+			for _, r := range news.Revocations {
 				row := e.read(session{id: r.SessionID})
 				equal(e, "revocation", r, tokenjar.Revocation{SessionID: row.ID, Reason: row.RevokeReason, At: row.RevokedAt})
 				got = append(got, r.SessionID)
@@ -108,8 +108,8 @@ func testRevocation(t *testing.T, open opener) {
 		check(begin.Add(time.Second), b.id, c.id, f.id)
 		check(begin.Add(2*time.Second), c.id, f.id)
 		check(begin.Add(24 * time.Hour))
-		if list, _, err := e.Revocations(e.Context(), time.Time{}); err != nil || len(list) < 4 {
-			e.Fatalf("revocations since the zero time: got %d and %v, want all", len(list), err)
+		if news, err := e.News(e.Context(), time.Time{}); err != nil || len(news.Revocations) < 4 {
+			e.Fatalf("revocations since the zero time: got %d and %v, want all", len(news.Revocations), err)
 		}
 		equal(e, "other session is live", live(e, d), true)
 	})

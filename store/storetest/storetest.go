@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/tokenjar/tokenjar"
 )
 
@@ -50,6 +51,8 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		{"sessions", testSessions},
 		{"limits", testLimits},
 		{"revocation", testRevocation},
+		{"sharing", testSharing},
+		{"claims", testClaims},
 		{"pruning", testPruning},
 		{"users", testUsers},
 		{"user pages", testUserPages},

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -216,7 +217,10 @@ func testCancelled(t *testing.T, open opener) {
 		"RenameSession":      e.RenameSession(ctx, user, s2.id, name),
 		"RevokeSessions":     last(e.RevokeSessions(ctx, user, []string{s2.id}, tokenjar.ReasonLogout)),
 		"RevokeUserSessions": last(e.RevokeUserSessions(ctx, user, "", tokenjar.ReasonLogout)),
-		"Revocations":        second(e.Revocations(ctx, noon)),
+		"News":               last(e.News(ctx, noon)),
+		"MarkShared":         last(e.MarkShared(ctx, []tokenjar.Shared{{SessionID: s2.id, Generation: 1, IP: "changed"}})),
+		"RaiseClaims":        e.RaiseClaims(ctx, user, 7),
+		"SetUserRoles":       e.SetUserRoles(ctx, user, tokenjar.Roles{Staff: true}),
 		"PruneSessions":      last(e.PruneSessions(ctx, 0, 10)),
 		"KeyRing":            second(e.KeyRing(ctx)),
 		"SaveKeyRing":        e.SaveKeyRing(ctx, []byte("changed"), 1),
@@ -240,6 +244,10 @@ func testCancelled(t *testing.T, open opener) {
 	equal(e, "user", userOf(e, user), beforeUser)
 	equal(e, "list", ids(e, user), s2.id)
 	equal(e, "seen", e.read(s2).SuccessorSeen, false)
+	equal(e, "shared", e.read(s2).SharedGen, 0)
+	news, err := e.News(e.Context(), time.Time{})
+	must(e, err)
+	equal(e, "claims changes", len(news.ClaimsChanges), 0)
 	equal(e, "name", e.read(s2).Name, "")
 	equal(e, "generation", e.read(over).Generation, 1)
 	box, version, err := e.KeyRing(e.Context())
@@ -277,6 +285,7 @@ func testReopened(t *testing.T, open opener) {
 	otherSession := e.login(other)
 	_, err = e.SetPassword(e.Context(), tokenjar.PasswordChange{UserID: other, NewHash: "new", Keep: otherSession.id})
 	must(e, err)
+	must(e, e.SetUserRoles(e.Context(), other, tokenjar.Roles{Staff: true}))
 	trail := []tokenjar.AuditEvent{{At: noon, Name: "password.changed", UserID: other, Detail: map[string]string{"a": "b"}}}
 	must(e, e.AppendAudit(e.Context(), trail))
 	rows := []tokenjar.Session{e.read(a), e.read(b), e.read(c), e.read(otherSession)}
@@ -296,9 +305,10 @@ func testReopened(t *testing.T, open opener) {
 	must(e, err)
 	equal(e, "key ring", string(box), "box")
 	equal(e, "key ring version", version, 1)
-	list, _, err := e.Revocations(e.Context(), noon)
+	news, err := e.News(e.Context(), noon)
 	must(e, err)
-	equal(e, "S-19 revocations", len(list), 2)
+	equal(e, "S-19 revocations", len(news.Revocations), 2)
+	equal(e, "S-06 claims changes", fmt.Sprint(news.ClaimsChanges), fmt.Sprint([]tokenjar.ClaimsChange{{UserID: other, Generation: 1, At: noon}}))
 	e.want(replay, a.show(2))
 	e.want(rotated, a.show(3))
 	e.want(tokenjar.OutcomeReused, b.show(1))
