@@ -30,6 +30,10 @@ type sessionRecord struct {
 	LastSeenAt    *string `json:"last_seen_at"`
 	IdleExpiresAt *string `json:"idle_expires_at"`
 	ExpiresAt     *string `json:"expires_at"`
+
+	SharedAt        *string `json:"shared_at"`
+	SharedIP        string  `json:"shared_ip"`
+	SharedUserAgent string  `json:"shared_user_agent"`
 }
 
 func sessionsListCommand(o *options) *cobra.Command {
@@ -65,6 +69,7 @@ func sessionsListCommand(o *options) *cobra.Command {
 						ID: s.ID, UserID: s.UserID, Username: u.Username, Name: s.Name, UserAgent: s.UserAgent, IP: s.IP,
 						Remember: s.Remember, CreatedAt: momentOrNull(s.CreatedAt), LastSeenAt: momentOrNull(s.LastSeenAt),
 						IdleExpiresAt: momentOrNull(s.IdleExpiresAt), ExpiresAt: momentOrNull(s.ExpiresAt),
+						SharedAt: momentOrNull(s.SharedAt), SharedIP: s.SharedIP, SharedUserAgent: s.SharedUserAgent,
 					}); err != nil {
 						return err
 					}

@@ -278,6 +278,25 @@ describe('tokenjar demo in a browser', { skip, concurrency: 3 }, () => {
     assert.equal((await ask(page, '/auth/user')).status, 200);
   });
 
+  test('a copied token that another client shows is seen in the list of sessions', async (t) => {
+    const { demo, context, page } = await visitSignedIn(t, { demoOptions: { accessLifetime: '300s' } });
+    const copy = (await context.cookies()).find((cookie) => cookie.name === 'refresh_token').value;
+    await page.click('#renew');
+    await page.waitForSelector('#life-note:not([hidden])');
+    assert.equal(await page.isVisible('.session-shared'), false);
+    const answer = await fetch(`${demo.origin}/auth/token/refresh`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'User-Agent': 'curl/8.14 <b>thief</b>' },
+      body: JSON.stringify({ refresh: copy }),
+    });
+    assert.equal(answer.status, 200); // within the grace: the same successor, which the page holds as well
+    await page.waitForFunction(async () => (await (await fetch('/auth/sessions')).json()).sessions[0].shared !== undefined);
+    await page.reload();
+    await page.waitForSelector('.session-shared');
+    assert.match(await page.textContent('.session-shared'), /127\.0\.0\.1 was given this session's tokens as well/);
+    assert.equal(await page.locator('.session-shared b').count(), 0);
+  });
+
   test('"Sign out everywhere" ends the session of another browser too', async (t) => {
     const { demo, page } = await visitSignedIn(t);
     const other = await openContext(t);

@@ -696,6 +696,13 @@ function sessionItem(session) {
     .filter(Boolean)
     .join(' · ');
   text.append(name, meta);
+  if (session.shared) {
+    const shared = document.createElement('p');
+    shared.className = 'session-shared';
+    const other = describeAgent(session.shared.user_agent ?? '').text;
+    shared.textContent = `${other} at ${session.shared.ip} was given this session's tokens as well, ${moment(Date.parse(session.shared.at))}. If that was not you, end the session.`;
+    text.append(shared);
+  }
   item.append(icon, text);
 
   if (!session.current) {
