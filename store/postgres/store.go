@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tokenjar/tokenjar"
@@ -82,7 +83,8 @@ type tuning struct {
 
 // hooks let tests reach into the store.
 type hooks struct {
-	batch func(size int) // before a batch is sent
+	batch  func(size int)  // before a batch is sent
+	tracer pgx.QueryTracer // sees every statement
 }
 
 func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err error) {
@@ -105,6 +107,7 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 	if err != nil {
 		return nil, err
 	}
+	config.ConnConfig.Tracer = t.hooks.tracer
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, storeError("connect", err)
