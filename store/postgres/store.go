@@ -135,6 +135,9 @@ func setUp(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, steps []st
 	if err != nil {
 		return place{}, err
 	}
+	if err := notPooled(ctx, pool, c); err != nil {
+		return place{}, inWords(err, storeError("look at the server", err))
+	}
 	if err := migrate(ctx, c.Conn(), where.schema, steps); err != nil {
 		return place{}, err
 	}
