@@ -68,7 +68,7 @@ SELECT set_config('synchronous_commit',
        set_config('idle_in_transaction_session_timeout', $1, false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false)`,
-		strconv.FormatInt(timeout.Milliseconds(), 10), strconv.FormatInt(timeout.Milliseconds()/2, 10))
+		pgx.QueryExecModeSimpleProtocol, strconv.FormatInt(timeout.Milliseconds(), 10), strconv.FormatInt(timeout.Milliseconds()/2, 10))
 	return err
 }
 
@@ -107,7 +107,7 @@ var errPooled = errors.New("a pooler in transaction mode is between this program
 // transaction mode whoever comes next gets the one that is free.
 func notPooled(ctx context.Context, pool *pgxpool.Pool, c *pgxpool.Conn) error {
 	process := func(c *pgxpool.Conn) (pid uint32, err error) {
-		err = c.QueryRow(ctx, `SELECT pg_backend_pid()`).Scan(&pid)
+		err = c.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 		return pid, err
 	}
 	mine, err := process(c)
@@ -141,7 +141,7 @@ func inWords(cause, public error) error {
 	switch state := sqlState(cause); {
 	case cause == nil:
 		return nil
-	case errors.Is(cause, errPooled), state == "26000": // a statement that was prepared on another connection
+	case errors.Is(cause, errPooled), state == stateNoStatement, state == stateStatementTaken:
 		return errPooled
 	case state == stateInvalidPassword, state == stateInvalidAuth:
 		return fmt.Errorf("the server refuses this user or password: check user and password of the database URL, "+
