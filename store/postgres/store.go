@@ -154,7 +154,7 @@ func orDefault[T int | int64 | time.Duration](v, def T) T {
 }
 
 // Close waits for the calls that are under way, refuses further ones with [tokenjar.ErrStoreUnavailable], and ends the
-// connections. It may be called twice.
+// connections, which takes up to 15 seconds where the server is cut off. It may be called twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.closed.Store(true)
