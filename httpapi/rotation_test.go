@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -10,7 +11,9 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/pgtest"
 	"github.com/tokenjar/tokenjar/internal/servertest"
+	"github.com/tokenjar/tokenjar/store/postgres"
 	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
@@ -18,7 +21,19 @@ import (
 
 var stores = map[string]servertest.Setup{
 	"memory": {},
-	"sqlite": {Store: openSQLite},
+	"sqlite": {Store: openSQLite}, "postgresql": {Store: openPostgres},
+}
+
+func openPostgres(t testing.TB, now func() time.Time) servertest.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), pgtest.Schema(t), postgres.Config{
+		Now: now, Timeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 func openSQLite(t testing.TB, now func() time.Time) servertest.Store {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -9,8 +10,10 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar/internal/history"
+	"github.com/tokenjar/tokenjar/internal/pgtest"
 	"github.com/tokenjar/tokenjar/internal/servertest"
 	"github.com/tokenjar/tokenjar/internal/stress"
+	"github.com/tokenjar/tokenjar/store/postgres"
 	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
@@ -19,7 +22,7 @@ import (
 func TestHistoriesOverHTTPAreLinearizable(t *testing.T) { // T-02, T-03, T-09, T-11
 	for name, setup := range map[string]servertest.Setup{
 		"memory": {},
-		"sqlite": {Store: openSQLite},
+		"sqlite": {Store: openSQLite}, "postgresql": {Store: openPostgres},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := servertest.Start(t, setup)
@@ -60,6 +63,18 @@ func TestHistoriesOverHTTPAreLinearizable(t *testing.T) { // T-02, T-03, T-09, T
 			}
 		})
 	}
+}
+
+func openPostgres(t testing.TB, now func() time.Time) servertest.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), pgtest.Schema(t), postgres.Config{
+		Now: now, Timeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
 }
 
 func openSQLite(t testing.TB, now func() time.Time) servertest.Store {
