@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/tokenjar/tokenjar/examples/internal/pgtest"
+	"github.com/tokenjar/tokenjar/internal/pgtest"
 	"github.com/tokenjar/tokenjar/password"
 )
 
@@ -27,9 +27,9 @@ type browser struct {
 	csrf   string
 }
 
-func newBrowser(t *testing.T, server *pgtest.Server) *browser {
+func newBrowser(t *testing.T, dsn string) *browser {
 	t.Helper()
-	db := server.Pool(t)
+	db := pgtest.Pool(t, dsn)
 	if _, err := db.Exec(t.Context(), schema); err != nil {
 		t.Fatal(err)
 	}
@@ -109,20 +109,8 @@ func (w wanted) of(status int, code string) {
 	}
 }
 
-func TestATableOfOnesOwn(t *testing.T) {
-	server := pgtest.Start(t)
-	b := newBrowser(t, server)
-	t.Run("its people sign in, and are out when they are disabled", func(t *testing.T) {
-		b.t = t
-		signInAndDisable(t, b)
-	})
-	t.Run("a database that stops signs nobody out", func(t *testing.T) {
-		b.t = t
-		databaseStops(t, b, server)
-	})
-}
-
-func signInAndDisable(t *testing.T, b *browser) {
+func TestItsPeopleSignInAndAreOutWhenTheyAreDisabled(t *testing.T) {
+	b := newBrowser(t, pgtest.Schema(t))
 	b.want(401, "not_authenticated").of(b.me())
 	b.want(401, "invalid_credentials").of(b.signIn("wrong"))
 	b.want(401, "invalid_credentials").of(b.send("POST", "/login", `{"email":"nobody@example.com","password":"x"}`))
@@ -147,7 +135,9 @@ func signInAndDisable(t *testing.T, b *browser) {
 	b.want(200, "").of(b.me())
 }
 
-func databaseStops(t *testing.T, b *browser, server *pgtest.Server) {
+func TestADatabaseThatStopsSignsNobodyOut(t *testing.T) {
+	server := pgtest.Start(t)
+	b := newBrowser(t, server.DSN())
 	b.want(200, "").of(b.signIn(adasPassword))
 
 	server.Stop(t)

@@ -1,0 +1,126 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// maxConnections is how many connections a store keeps at most, unless the DSN says otherwise (pool_max_conns).
+const maxConnections = 16
+
+// connectTimeout is how long a server may take to let a connection in, unless the DSN says otherwise.
+const connectTimeout = 3 * time.Second
+
+// pingTimeout is how long a connection that was idle may take to show that it is alive.
+const pingTimeout = time.Second
+
+// poolConfig reads a DSN and adds what every connection needs.
+func poolConfig(dsn string, timeout time.Duration) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, errDSN // the driver's text repeats what it could not read, a password perhaps
+	}
+	if !strings.Contains(dsn, "pool_max_conns") {
+		cfg.MaxConns = maxConnections
+	}
+	cfg.PingTimeout = pingTimeout
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.MaxConnLifetimeJitter = cfg.MaxConnLifetime / 10
+	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > time.Minute { // 2 minutes: the driver's default
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if cfg.ConnConfig.ValidateConnect == nil && !strings.Contains(dsn, "target_session_attrs") {
+		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "tokenjar"
+	}
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error { return prepareSession(ctx, c, timeout) }
+	return cfg, nil
+}
+
+var errDSN = errors.New("the address of the database cannot be read: write it as postgres://user@host:5432/database")
+
+// prepareSession makes the settings of a connection that the store relies on. They are set by a statement, not at the
+// start of the connection, because poolers refuse settings there.
+//
+// A commit that was reported is on disk, here and, where there are synchronous standbys, there: so synchronous_commit is at
+// least "on". The server gives up a statement when its caller has, and a lock earlier, so that the connection goes on;
+// what a process leaves open that dies or is cut off does not hold its locks for long.
+func prepareSession(ctx context.Context, c *pgx.Conn, timeout time.Duration) error {
+	_, err := c.Exec(ctx, `
+SELECT set_config('synchronous_commit',
+         CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false),
+       set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
+       set_config('idle_in_transaction_session_timeout', $1, false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false)`,
+		strconv.FormatInt(timeout.Milliseconds(), 10), strconv.FormatInt(timeout.Milliseconds()/2, 10))
+	return err
+}
+
+// A place is where in a server the store is.
+type place struct {
+	schema  string
+	channel string // of notifications
+}
+
+// lookAround checks that the server is one that keeps what it reports, and returns the schema that the connection's
+// search_path leads to.
+func lookAround(ctx context.Context, c *pgx.Conn, log *slog.Logger) (place, error) {
+	var schema *string
+	var path, fsync string
+	err := c.QueryRow(ctx, `SELECT current_schema(), current_setting('search_path'), current_setting('fsync')`).Scan(&schema, &path, &fsync)
+	if err != nil {
+		return place{}, inWords(err, storeError("look at the server", err))
+	}
+	if schema == nil {
+		return place{}, fmt.Errorf("none of the schemas in search_path (%s) exists: CREATE SCHEMA first", path)
+	}
+	if fsync == "off" {
+		log.Warn("the database server runs with fsync=off: what it confirms is lost when its machine fails")
+	}
+	// Notifications are heard in the whole database, so the schema is part of the name, in a form that is never too long.
+	sum := sha256.Sum256([]byte(*schema))
+	return place{schema: *schema, channel: "tokenjar_" + hex.EncodeToString(sum[:8])}, nil
+}
+
+// inWords says what an error means for a start; public is what storeError made of cause.
+func inWords(cause, public error) error {
+	var dns *net.DNSError
+	switch state := sqlState(cause); {
+	case cause == nil:
+		return nil
+	case state == stateInvalidPassword, state == stateInvalidAuth:
+		return fmt.Errorf("the server refuses this user or password: check user and password of the database URL, "+
+			"PGPASSWORD or PGPASSFILE, and pg_hba.conf: %w", public)
+	case state == stateNoDatabase:
+		return fmt.Errorf("there is no such database: make it with createdb, or CREATE DATABASE: %w", public)
+	case state == stateNoPermission:
+		return fmt.Errorf("the user may not create or write tables there: let it own the database, or "+
+			"GRANT CREATE, USAGE ON SCHEMA … TO it: %w", public)
+	case state == stateTooMany:
+		return fmt.Errorf("the server has no connection left: raise its max_connections, or lower pool_max_conns here: %w", public)
+	case errors.Is(cause, syscall.ECONNREFUSED), errors.Is(cause, syscall.ENOENT):
+		return fmt.Errorf("nothing answers there: is PostgreSQL running, and are host and port right?: %w", public)
+	case errors.As(cause, &dns):
+		return fmt.Errorf("the host name of the database URL is not known: %w", public)
+	case state == stateReadOnly, errors.Is(cause, pgconn.ErrReadOnlyConnection):
+		return fmt.Errorf("the server is read-only, a standby perhaps: name the primary, or all hosts: %w", public)
+	default:
+		return public
+	}
+}

@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// Revoking takes every row that nobody has revoked yet, also one that is merely over: a clock that steps back must not
+// bring a session to life after its end was acknowledged.
+
+// RevokeSessions implements [tokenjar.SessionStore].
+func (s *Store) RevokeSessions(
+	ctx context.Context, userID string, ids []string, why tokenjar.Reason,
+) ([]string, error) {
+	return write(ctx, s, "revoke sessions", func(t *tx) ([]string, error) {
+		if err := t.clock(); err != nil {
+			return nil, err
+		}
+		return revokeByID(t, userID, ids, why)
+	})
+}
+
+func revokeByID(t *tx, userID string, ids []string, why tokenjar.Reason) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	ended, err := t.ids(`
+WITH named AS MATERIALIZED (
+  SELECT id FROM sessions
+   WHERE id = ANY ($3::text[]) AND ($4 = '' OR user_id = $4) AND revoked_at IS NULL
+   ORDER BY id FOR NO KEY UPDATE)
+UPDATE sessions s SET revoked_at = $1, revoke_reason = $2
+  FROM named WHERE s.id = named.id AND s.revoked_at IS NULL
+RETURNING s.id`, t.now, text(why), texts(ids), text(userID))
+	t.ended(why, ended...)
+	return ended, err
+}
+
+// RevokeUserSessions implements [tokenjar.SessionStore].
+func (s *Store) RevokeUserSessions(
+	ctx context.Context, userID, except string, why tokenjar.Reason,
+) ([]string, error) {
+	return write(ctx, s, "revoke sessions of user", func(t *tx) ([]string, error) {
+		if err := t.clock(); err != nil {
+			return nil, err
+		}
+		return revokeUser(t, userID, except, why)
+	})
+}
+
+func revokeUser(t *tx, userID, except string, why tokenjar.Reason) ([]string, error) {
+	ended, err := t.ids(`
+WITH named AS MATERIALIZED (
+  SELECT id FROM sessions
+   WHERE user_id = $3 AND id <> $4 AND revoked_at IS NULL
+   ORDER BY id FOR NO KEY UPDATE)
+UPDATE sessions s SET revoked_at = $1, revoke_reason = $2
+  FROM named WHERE s.id = named.id AND s.revoked_at IS NULL
+RETURNING s.id`, t.now, text(why), text(userID), text(except))
+	slices.Sort(ended)
+	t.ended(why, ended...)
+	return ended, err
+}
+
+// Revocations implements [tokenjar.SessionStore]. The time is from before the rows were read: what is committed after it
+// will be asked for again.
+func (s *Store) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
+	type news struct {
+		list []tokenjar.Revocation
+		now  int64
+	}
+	found := new(news)
+	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, `
+SELECT now, id, coalesce(revoke_reason, ''), coalesce(revoked_at, 0)
+  FROM `+nowSQL+` LEFT JOIN sessions ON revoked_at >= $2
+ ORDER BY revoked_at, id`, s.at(), millis(since))
+		if err != nil {
+			return err
+		}
+		_, err = collect(rows, func(r scanner) (struct{}, error) {
+			var id *text
+			var v tokenjar.Revocation
+			var at int64
+			err := r.Scan(&found.now, &id, (*text)(&v.Reason), &at)
+			if err == nil && id != nil {
+				v.SessionID, v.At = string(*id), fromMillis(at)
+				found.list = append(found.list, v)
+			}
+			return struct{}{}, err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, time.Time{}, storeError("read revocations", err)
+	}
+	return found.list, fromMillis(found.now), nil
+}
+
+// PruneSessions implements [tokenjar.SessionStore]. It deletes in transactions of 500 rows and passes over those that
+// somebody else holds; on an error the number says how many are gone already.
+//
+// A row is looked at again once it is locked: one that was rotated or revoked in that moment stays.
+func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error) {
+	const op = "prune sessions"
+	age := max(keep, 0).Milliseconds()
+	return pruneInChunks(limit, func(want int) (int, error) {
+		over, err := s.statement(ctx, op, `
+DELETE FROM sessions
+ WHERE id IN (SELECT id FROM sessions, `+nowSQL+`
+               WHERE revoked_at IS NULL AND end_hour <= (now - $2) / 3600000 AND idle_expires_at < now - $2
+               ORDER BY end_hour LIMIT $3 FOR UPDATE OF sessions SKIP LOCKED)`, s.at(), age, want)
+		if err != nil || over == want {
+			return over, err
+		}
+		// A revocation is kept for its own sake, however long ago the session would have been over.
+		revoked, err := s.statement(ctx, op, `
+DELETE FROM sessions
+ WHERE id IN (SELECT id FROM sessions, `+nowSQL+`
+               WHERE revoked_at < now - $2
+               ORDER BY revoked_at LIMIT $3 FOR UPDATE OF sessions SKIP LOCKED)`, s.at(), age, want-over)
+		return over + revoked, err
+	})
+}
+
+// pruneChunk bounds how long rotations wait behind one transaction that deletes.
+const pruneChunk = 500
+
+// pruneInChunks has at most limit rows deleted, in transactions of their own, until one finds fewer than it may take.
+func pruneInChunks(limit int, deleteOld func(want int) (int, error)) (total int, err error) {
+	for total < limit {
+		want := min(limit-total, pruneChunk)
+		n, err := deleteOld(want)
+		total += n
+		if err != nil || n < want {
+			return total, err
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,69 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// Rotate implements [tokenjar.SessionStore].
+//
+// The newest token of a living session, which is nearly every call, is claimed by one conditional statement, which is a
+// transaction of its own. Of two that claim one token the second waits for the first, looks at its conditions again on
+// the row as that left it, and finds none that holds. Whatever the statement does not match is locked, read and judged
+// in a transaction. Between the two anything may happen: the judgement begins afresh.
+func (s *Store) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdict, error) {
+	const op = "rotate session"
+	if !r.UserGone {
+		rotated, err := s.claims.claim(ctx, r)
+		if err == nil {
+			return tokenjar.Verdict{Outcome: tokenjar.OutcomeRotated, Session: rotated, Changed: true}, nil
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return tokenjar.Verdict{}, storeError(op, err)
+		}
+	}
+	return write(ctx, s, op, func(t *tx) (tokenjar.Verdict, error) { return judge(t, r) })
+}
+
+// judge reads the row, has it judged, and writes the verdict. It holds the row's lock from the reading on, so a revocation,
+// a password change or another rotation has either committed before and is seen, or waits and sees this one.
+func judge(t *tx, r tokenjar.Rotation) (tokenjar.Verdict, error) {
+	row, err := scanSession(t.first(`
+SELECT `+sessionColumns+`, 0::bigint FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, text(r.SessionID)))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return tokenjar.Verdict{Outcome: tokenjar.OutcomeEnded}, nil
+	} else if err != nil {
+		return tokenjar.Verdict{}, err
+	}
+	v := row.Judge(r, fromMillis(t.now))
+	if !v.Changed {
+		return v, nil
+	}
+	a := v.Session
+	n, err := t.exec(`
+UPDATE sessions
+   SET gen = $1, current_hash = $2, rotated_at = $3, successor_seen = $4, replay_count = $5,
+       late_retry_gen = $6, late_retry_at = $7, user_agent = $8, ip = $9, last_seen_at = $10, idle_expires_at = $11,
+       revoked_at = $12, revoke_reason = $13
+ WHERE id = $14 AND gen = $15 AND current_hash = $16 AND revoked_at IS NULL`,
+		a.Generation, a.CurrentHash[:], millis(a.RotatedAt), a.SuccessorSeen, a.ReplayCount,
+		a.LateRetryGen, nullMillis(a.LateRetryAt), text(a.UserAgent), text(a.IP), millis(a.LastSeenAt), millis(a.IdleExpiresAt),
+		nullMillis(a.RevokedAt), text(a.RevokeReason),
+		text(row.ID), row.Generation, row.CurrentHash[:])
+	if err == nil && n != 1 {
+		// Not possible under the lock; if it ever is, nobody must be told that it worked.
+		err = fmt.Errorf("%w: %d rows were written", tokenjar.ErrStoreUnavailable, n)
+	}
+	if err != nil {
+		return tokenjar.Verdict{}, err
+	}
+	if v.Revoked {
+		t.ended(a.RevokeReason, row.ID)
+	}
+	return v, nil
+}

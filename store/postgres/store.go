@@ -1,0 +1,193 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// Config is what a Store may be told. The zero Config is good.
+type Config struct {
+	// Now is the store's clock. Default: the database server's, which is the same for all nodes. Tests set it.
+	Now func() time.Time
+
+	// Logger hears of outages and of settings that are a risk, never of rows. Default [slog.Default].
+	Logger *slog.Logger
+
+	// Timeout is how long a call may wait for a connection, and then for the database, before it fails with
+	// [tokenjar.ErrStoreUnavailable]; half of it for a row that another transaction holds. The contexts of the calls may
+	// say less. Default 5 s.
+	Timeout time.Duration
+
+	// Queue is the number of calls that may be under way or wait. One more is turned away at once with
+	// [tokenjar.ErrStoreUnavailable]. Default 1024.
+	Queue int
+}
+
+// A Store is a [tokenjar.Store] in one schema of a PostgreSQL database, which also keeps the users and the audit trail. It
+// is safe for concurrent use, and any number of processes may have the database open.
+type Store struct {
+	pool    *pgxpool.Pool
+	place   place
+	now     func() time.Time // nil: the server's
+	log     *slog.Logger
+	timeout time.Duration
+
+	claims    *claimer
+	auditRows int64 // kept at most
+
+	queue   int64
+	calls   atomic.Int64 // under way or waiting
+	failing atomic.Bool  // the last connection was lost, or could not be had
+
+	closing sync.Once
+	closed  atomic.Bool
+}
+
+var (
+	_ tokenjar.Store      = (*Store)(nil)
+	_ tokenjar.UserStore  = (*Store)(nil)
+	_ tokenjar.UserAdmin  = (*Store)(nil)
+	_ tokenjar.AuditStore = (*Store)(nil)
+)
+
+// Open connects to the database that dsn names (a URL, or key=value pairs, as libpq takes them; what it leaves open is
+// taken from PGPASSWORD, PGPASSFILE, a service file and so on), and brings the schema up to date that its search_path leads
+// to. It starts goroutines; [Store.Close] stops them.
+//
+// Connections are made to a server that takes writes, unless the DSN says otherwise (target_session_attrs), 16 at most
+// (pool_max_conns). Open fails, and says why, when there is none, when it does not let us in, and when the schema is
+// another program's, newer than this program, or not ours to write.
+func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
+	return open(ctx, dsn, cfg, tuning{})
+}
+
+// tuning is what tests and benchmarks change of a store.
+type tuning struct {
+	steps     []string // migrations; nil: those of the program
+	batch     int      // maxBatch; 1: every claim is a statement of its own
+	always    bool     // also a claim that is the only one goes as a batch
+	workers   int      // claimWorkers
+	auditRows int64    // maxAuditRows
+	hooks     hooks
+}
+
+// hooks let tests reach into the store.
+type hooks struct {
+	batch func(size int) // before a batch is sent
+}
+
+func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open database: %w", err)
+		}
+	}()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	cfg.Timeout = orDefault(cfg.Timeout, 5*time.Second)
+	cfg.Queue = orDefault(cfg.Queue, defaultQueue)
+	if t.steps == nil {
+		if t.steps, err = migrations(migrationFiles); err != nil {
+			return nil, err
+		}
+	}
+	config, err := poolConfig(dsn, cfg.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, storeError("connect", err)
+	}
+	s := &Store{
+		pool: pool, now: cfg.Now, log: cfg.Logger, timeout: cfg.Timeout,
+		auditRows: orDefault(t.auditRows, maxAuditRows), queue: int64(cfg.Queue),
+	}
+	if s.place, err = setUp(ctx, pool, cfg.Logger, t.steps); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	s.claims = newClaimer(s, t)
+	return s, nil
+}
+
+// setUp makes the schema what the program needs.
+func setUp(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, steps []string) (place, error) {
+	c, err := pool.Acquire(ctx)
+	if err != nil {
+		return place{}, inWords(err, storeError("connect", err))
+	}
+	defer c.Release()
+	where, err := lookAround(ctx, c.Conn(), log)
+	if err != nil {
+		return place{}, err
+	}
+	if err := migrate(ctx, c.Conn(), where.schema, steps); err != nil {
+		return place{}, err
+	}
+	// Tables that cannot be written are better found now than at the first sign-in. No row is touched.
+	_, err = c.Exec(ctx, `UPDATE sessions SET name = name WHERE false`)
+	return where, inWords(err, storeError("try to write", err))
+}
+
+func orDefault[T int | int64 | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+// Close waits for the calls that are under way, refuses further ones with [tokenjar.ErrStoreUnavailable], and ends the
+// connections. It may be called twice.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.closed.Store(true)
+		s.claims.stop()
+		s.pool.Close()
+	})
+	return nil
+}
+
+// at is the injected time as statements take it: NULL for the server's own.
+func (s *Store) at() *int64 {
+	if s.now == nil {
+		return nil
+	}
+	ms := s.now().UnixMilli()
+	return &ms
+}
+
+// nowSQL is the store's time within a statement whose first parameter is [Store.at]: one value for the whole of it, whole
+// milliseconds. It is the time at which the server took up the statement, so before a wait for a lock and before what
+// the statement sees; a transaction reads it anew once it has its lock (tx.first).
+const nowSQL = `(SELECT coalesce($1::bigint, floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint) AS now) t`
+
+// millis is a time as it is stored.
+func millis(t time.Time) int64 { return t.UnixMilli() }
+
+// nullMillis is a time that may be zero as it is stored.
+func nullMillis(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	ms := t.UnixMilli()
+	return &ms
+}
+
+func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func fromNullMillis(ms *int64) time.Time {
+	if ms == nil {
+		return time.Time{}
+	}
+	return fromMillis(*ms)
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// What ends sessions does so in the transaction of the change itself: there is no moment at which the password is
+// another one already and a session of the old one still lives. Each begins by writing the user's row, which is the lock
+// that a sign-in takes as well (session.go), and each statement after it sees what had committed until then: the session
+// of a sign-in that came before is there and ends, one that comes later reads the new epoch. Users are locked before
+// sessions, everywhere.
+
+// maxUserPage is how many users Users returns at most.
+const maxUserPage = 1000
+
+// Users implements [tokenjar.UserAdmin]. A limit of 0, below, or above 1000 is 1000.
+func (s *Store) Users(ctx context.Context, after string, limit int) ([]tokenjar.User, error) {
+	return query(ctx, s, "list users", scanUser, `
+SELECT `+userColumns+` FROM users WHERE id > $1 ORDER BY id LIMIT $2`, text(after), page(limit, maxUserPage))
+}
+
+// SetUserActive implements [tokenjar.UserAdmin]. Disabling an account that is disabled moves the epoch again.
+func (s *Store) SetUserActive(ctx context.Context, id string, active bool) ([]string, error) {
+	return write(ctx, s, "set user active", func(t *tx) ([]string, error) {
+		var there bool
+		err := t.first(`
+UPDATE users SET active = $1, auth_epoch = CASE WHEN $1 THEN auth_epoch ELSE auth_epoch + 1 END
+ WHERE id = $2
+RETURNING true`, active, text(id)).Scan(&there)
+		if err != nil || active {
+			return nil, err // no row: not found
+		}
+		return revokeUser(t, id, "", tokenjar.ReasonUserDisabled)
+	})
+}
+
+// SetPassword implements [tokenjar.UserAdmin]. The user need not be active.
+//
+// A rotation of the session that is kept either has committed, or waits and then finds the new epoch: its caller is told
+// to read the user again.
+func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]string, error) {
+	return write(ctx, s, "set password", func(t *tx) ([]string, error) {
+		epoch, err := replacePassword(t, p)
+		if err != nil {
+			return nil, err
+		}
+		kept, err := t.exec(`
+UPDATE sessions SET auth_epoch = $1, auth_time = $2
+ WHERE id = $3 AND user_id = $4 AND auth_epoch = $1 - 1
+   AND revoked_at IS NULL AND idle_expires_at > $2 AND expires_at > $2`, epoch, t.now, text(p.Keep), text(p.UserID))
+		if err != nil {
+			return nil, err
+		}
+		if kept == 0 {
+			p.Keep = ""
+		}
+		return revokeUser(t, p.UserID, p.Keep, tokenjar.ReasonPasswordChanged)
+	})
+}
+
+// replacePassword writes the hash and returns the new epoch.
+func replacePassword(t *tx, p tokenjar.PasswordChange) (epoch int64, err error) {
+	err = t.first(`
+UPDATE users SET password_hash = $1, auth_epoch = auth_epoch + 1
+ WHERE id = $2 AND ($3 = '' OR password_hash = $3)
+RETURNING auth_epoch`, text(p.NewHash), text(p.UserID), text(p.OldHash)).Scan(&epoch)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return epoch, err
+	}
+	var there bool
+	if err := t.row(`SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)`, text(p.UserID)).Scan(&there); err != nil {
+		return 0, err
+	}
+	if there {
+		return 0, tokenjar.ErrConflict
+	}
+	return 0, tokenjar.ErrNotFound
+}
+
+// DeleteUser implements [tokenjar.UserAdmin]. The id is remembered, so that CreateUser can refuse it.
+func (s *Store) DeleteUser(ctx context.Context, id string) ([]string, error) {
+	return write(ctx, s, "delete user", func(t *tx) ([]string, error) {
+		if err := lockUser(t, id); err != nil {
+			return nil, err
+		}
+		n, err := t.exec(`DELETE FROM users WHERE id = $1`, text(id))
+		if err == nil && n == 0 {
+			err = tokenjar.ErrNotFound
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, err := t.exec(`INSERT INTO deleted_users (id) VALUES ($1)`, text(id)); err != nil {
+			return nil, err
+		}
+		return revokeUser(t, id, "", tokenjar.ReasonUserDisabled)
+	})
+}
