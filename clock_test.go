@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/storehook"
 	"github.com/tokenjar/tokenjar/password"
-	"github.com/tokenjar/tokenjar/store/memory"
 )
 
 // clock is a wall clock that tests set.
@@ -55,19 +55,25 @@ var adaHash = sync.OnceValue(func() string {
 	return phc
 })
 
-// world is a service on a store in memory, with one user, ada.
+// world is a service on a store, with one user, ada.
 type world struct {
 	*tokenjar.Service
-	store *memory.Store
+	store storehook.All
 	clock *clock
 	cfg   tokenjar.Config
 	user  tokenjar.User
 }
 
+// newWorld is a world on a store in memory.
 func newWorld(t testing.TB, change ...func(*tokenjar.Config)) *world {
 	t.Helper()
+	return newWorldOn(t, stores[0].open, change...)
+}
+
+func newWorldOn(t testing.TB, open opener, change ...func(*tokenjar.Config)) *world {
+	t.Helper()
 	w := &world{clock: newClock()}
-	w.store = memory.New(memory.Config{Now: w.clock.Now})
+	w.store = open(t, w.clock.Now)
 	w.user = tokenjar.User{
 		ID: "user-ada", Username: "ada", Email: "ada@example.com", Active: true,
 		PasswordHash: tokenjar.PasswordHash(adaHash()),

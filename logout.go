@@ -75,6 +75,9 @@ func (s *Service) endUserSessions(ctx context.Context, userID, except string, wh
 		return 0, err
 	}
 	s.ended(ctx, userID, why, ended)
+	if err := s.pollNews(ctx); err != nil { // what somebody else ended a moment ago is not among them
+		return 0, err
+	}
 	return len(ended), nil
 }
 

@@ -71,6 +71,9 @@ func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) 
 		return fmt.Errorf("change password: %w", err)
 	}
 	s.ended(ctx, user.ID, ReasonPasswordChanged, ended)
+	if err := s.pollNews(ctx); err != nil { // what somebody else ended a moment ago is not among them
+		s.log.WarnContext(ctx, "revocations are not learned of after a password change", "err", err) // which is done
+	}
 	s.event(ctx, AuditEvent{Name: "password.changed", UserID: user.ID, SessionID: in.Identity.SessionID,
 		IP: from.IP, UserAgent: from.UserAgent})
 	return nil

@@ -218,9 +218,11 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 	event := AuditEvent{Name: "refresh." + string(verdict.Outcome), UserID: t.UserID, SessionID: t.SessionID,
 		IP: in.Client.IP, UserAgent: in.Client.UserAgent}
 	last := Client{IP: sess.IP, UserAgent: sess.UserAgent}
+	if !sess.RevokedAt.IsZero() {
+		s.learn(sess.RevokeReason, sess.ID) // whoever ended it
+	}
 	switch {
 	case verdict.Revoked:
-		s.learn(sess.RevokeReason, sess.ID)
 		event.Name, event.Reason = "session.revoked", string(sess.RevokeReason)
 		event = withLastClient(event, last)
 	case verdict.Outcome != OutcomeRotated:

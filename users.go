@@ -114,5 +114,8 @@ func (s *Service) SetUserActive(ctx context.Context, id string, active bool) err
 		return fmt.Errorf("set user active: %w", err)
 	}
 	s.ended(ctx, id, ReasonUserDisabled, ended)
+	if err := s.pollNews(ctx); err != nil { // what somebody else ended a moment ago is not among them
+		return fmt.Errorf("set user active: %w", err)
+	}
 	return nil
 }

@@ -61,6 +61,10 @@ type Setup struct {
 	Config  func(*config.Config)
 	Options func(*server.Options)
 	Demo    bool
+	// Store opens another store than one in memory: empty, with that clock, and closed by t.Cleanup.
+	Store func(t testing.TB, now func() time.Time) Store
+	// Between stands between the server and its store.
+	Between func(*FaultyStore) server.Store
 }
 
 // Start runs a server until the test ends. Then it fails the test if a canary, a password, a token or the secret stands
@@ -71,14 +75,18 @@ func Start(t testing.TB, setups ...Setup) *World {
 		Clock: tokenjartest.NewClock(time.Now().Truncate(time.Second)),
 		Log:   &Log{},
 	}
-	mem := memory.New(memory.Config{Now: w.Clock.Now})
-	w.Store = &FaultyStore{Store: mem}
+	w.Store = &FaultyStore{Store: memory.New(memory.Config{Now: w.Clock.Now})}
+	for _, s := range setups {
+		if s.Store != nil {
+			w.Store.Store = s.Store(t, w.Clock.Now)
+		}
+	}
 	for i, name := range []string{Ada, Eve, Disabled} {
 		u := tokenjar.User{
 			ID: "user-" + name, Username: name, Email: name + "@example.com", FirstName: strings.ToUpper(name[:1]) + name[1:],
 			PasswordHash: tokenjartest.PasswordHash(), Active: i < 2, CreatedAt: w.Clock.Now(),
 		}
-		if err := mem.CreateUser(t.Context(), u); err != nil {
+		if err := w.Store.Store.CreateUser(t.Context(), u); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +97,11 @@ func Start(t testing.TB, setups ...Setup) *World {
 		Logger: slog.New(slog.NewJSONHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    w.Clock.Now, Version: "test",
 	}
+	var store server.Store = w.Store
 	for _, s := range setups {
+		if s.Between != nil {
+			store = s.Between(w.Store)
+		}
 		if s.Config != nil {
 			s.Config(&cfg)
 		}
@@ -104,7 +116,7 @@ func Start(t testing.TB, setups ...Setup) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Server, err = server.Open(t.Context(), cfg, secret, w.Store, opts); err != nil {
+	if w.Server, err = server.Open(t.Context(), cfg, secret, store, opts); err != nil {
 		t.Fatal(err)
 	}
 	w.URL, w.Service, w.addr = w.Server.URL(), w.Server.Service(), w.Server.Addr().String()

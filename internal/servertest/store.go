@@ -7,12 +7,15 @@ import (
 	"sync"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/store/memory"
+	"github.com/tokenjar/tokenjar/internal/storehook"
 )
 
-// FaultyStore is a store in memory that can be told to fail.
+// A Store keeps everything.
+type Store = storehook.All
+
+// FaultyStore is a store that can be told to fail.
 type FaultyStore struct {
-	*memory.Store
+	Store
 	mu     sync.Mutex
 	down   bool
 	panics bool

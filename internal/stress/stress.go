@@ -1,0 +1,52 @@
+// Package stress says how long tests of races go on. TOKENJAR_STRESS multiplies what every run does (1 by default; make
+// stress sets 100). TOKENJAR_SEED repeats the one case whose seed a failure printed.
+package stress
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// Times returns how often to do what an ordinary run does n times.
+func Times(t testing.TB, n int) int {
+	t.Helper()
+	return n * int(number(t, "TOKENJAR_STRESS", 1))
+}
+
+// Seeds runs a case with each of n seeds, or n times TOKENJAR_STRESS, and stops at the first that fails, saying how to
+// repeat it. The case must decide everything by its random numbers.
+func Seeds(t testing.TB, n int, run func(seed uint64, rng *rand.Rand)) {
+	t.Helper()
+	first, n := uint64(1), Times(t, n)
+	if one := number(t, "TOKENJAR_SEED", 0); one != 0 {
+		first, n = one, 1
+	}
+	for seed := first; seed < first+uint64(n); seed++ {
+		one(t, seed, run)
+	}
+}
+
+func one(t testing.TB, seed uint64, run func(uint64, *rand.Rand)) {
+	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Fatalf("to repeat this one: TOKENJAR_SEED=%d go test -run '^%s$'", seed, t.Name())
+		}
+	}()
+	run(seed, rand.New(rand.NewPCG(seed, seed)))
+}
+
+func number(t testing.TB, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == 0 {
+		t.Fatalf("%s is %q, but must be a number of at least 1", name, text)
+	}
+	return n
+}
