@@ -33,7 +33,7 @@ func (s *Store) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) e
 		requests, details = append(requests, encodeText(e.RequestID)), append(details, encodeText(string(detail)))
 	}
 	if len(events) == 0 {
-		return nil
+		return ctxError(ctx, op)
 	}
 	_, err := write(ctx, s, op, func(t *tx) (int64, error) {
 		if err := t.lock("audit"); err != nil {

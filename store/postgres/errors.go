@@ -147,3 +147,6 @@ func storeError(op string, err error) error {
 		return fmt.Errorf("%s: unexpected error of the database driver (%T)", op, err)
 	}
 }
+
+// ctxError is what a call with nothing to do returns.
+func ctxError(ctx context.Context, op string) error { return storeError(op, ctx.Err()) }

@@ -67,39 +67,73 @@ RETURNING s.id`, t.now, text(why), text(userID), text(except))
 	return ended, err
 }
 
-// Revocations implements [tokenjar.SessionStore]. The time is from before the rows were read: what is committed after it
-// will be asked for again.
-func (s *Store) Revocations(ctx context.Context, since time.Time) ([]tokenjar.Revocation, time.Time, error) {
-	type news struct {
-		list []tokenjar.Revocation
-		now  int64
+// RaiseClaims implements [tokenjar.SessionStore].
+func (s *Store) RaiseClaims(ctx context.Context, userID string, generation int64) error {
+	_, err := write(ctx, s, "raise claims", func(t *tx) (struct{}, error) {
+		if err := t.clock(); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, raiseClaims(t, userID, generation)
+	})
+	return err
+}
+
+func raiseClaims(t *tx, userID string, generation int64) error {
+	n, err := t.exec(`
+INSERT INTO claims_changes (user_id, gen, changed_at) SELECT $1, $2::bigint, $3 WHERE $2 > 0
+    ON CONFLICT (user_id) DO UPDATE SET gen = excluded.gen, changed_at = excluded.changed_at
+ WHERE excluded.gen > claims_changes.gen`, text(userID), generation, t.now)
+	if n > 0 {
+		t.changed()
 	}
-	found := new(news)
+	return err
+}
+
+// News implements [tokenjar.SessionStore]. It is one statement, and its time is from before the rows were read: what is
+// committed after it will be asked for again.
+func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
+	found := new(tokenjar.News) // not touched again by a caller who left early
 	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, err := c.Query(ctx, `
-SELECT now, id, coalesce(revoke_reason, ''), coalesce(revoked_at, 0)
-  FROM `+nowSQL+` LEFT JOIN sessions ON revoked_at >= $2
- ORDER BY revoked_at, id`, s.at(), millis(since))
+SELECT now, about, id, reason, gen, at
+  FROM `+nowSQL+`
+  LEFT JOIN (SELECT 'session' AS about, id, revoke_reason AS reason, 0::bigint AS gen, revoked_at AS at
+               FROM sessions WHERE revoked_at >= $2
+              UNION ALL
+             SELECT 'claims', user_id, '', gen, changed_at FROM claims_changes WHERE changed_at >= $2) n ON true
+ ORDER BY at, id`, s.at(), millis(since))
 		if err != nil {
 			return err
 		}
-		_, err = collect(rows, func(r scanner) (struct{}, error) {
-			var id *text
-			var v tokenjar.Revocation
-			var at int64
-			err := r.Scan(&found.now, &id, (*text)(&v.Reason), &at)
-			if err == nil && id != nil {
-				v.SessionID, v.At = string(*id), fromMillis(at)
-				found.list = append(found.list, v)
-			}
-			return struct{}{}, err
-		})
+		_, err = collect(rows, func(r scanner) (struct{}, error) { return struct{}{}, scanNews(r, found) })
 		return err
 	})
 	if err != nil {
-		return nil, time.Time{}, storeError("read revocations", err)
+		return tokenjar.News{}, storeError("read news", err)
 	}
-	return found.list, fromMillis(found.now), nil
+	return *found, nil
+}
+
+// scanNews adds a row to the news; where there are none, the only row has the time alone.
+func scanNews(row scanner, news *tokenjar.News) error {
+	var now int64
+	var about *string
+	var id, reason *text
+	var gen, at *int64
+	if err := row.Scan(&now, &about, &id, &reason, &gen, &at); err != nil {
+		return err
+	}
+	news.At = fromMillis(now)
+	switch {
+	case about == nil:
+	case *about == "session":
+		news.Revocations = append(news.Revocations,
+			tokenjar.Revocation{SessionID: string(*id), Reason: tokenjar.Reason(*reason), At: fromMillis(*at)})
+	default:
+		news.ClaimsChanges = append(news.ClaimsChanges,
+			tokenjar.ClaimsChange{UserID: string(*id), Generation: *gen, At: fromMillis(*at)})
+	}
+	return nil
 }
 
 // PruneSessions implements [tokenjar.SessionStore]. It deletes in transactions of 500 rows and passes over those that
@@ -110,6 +144,13 @@ func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int
 	const op = "prune sessions"
 	age := max(keep, 0).Milliseconds()
 	return pruneInChunks(limit, func(want int) (int, error) {
+		if _, err := s.statement(ctx, op, `
+DELETE FROM claims_changes
+ WHERE user_id IN (SELECT user_id FROM claims_changes, `+nowSQL+`
+                    WHERE changed_at < now - $2
+                    ORDER BY changed_at LIMIT $3 FOR UPDATE OF claims_changes SKIP LOCKED)`, s.at(), age, want); err != nil {
+			return 0, err
+		}
 		over, err := s.statement(ctx, op, `
 DELETE FROM sessions
  WHERE id IN (SELECT id FROM sessions, `+nowSQL+`

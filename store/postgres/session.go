@@ -93,7 +93,7 @@ RETURNING s.id`
 
 const sessionColumns = `id, user_id, auth_epoch, created_at, auth_time, last_seen_at, idle_expires_at, expires_at,
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
-       user_agent, ip, name, revoked_at, revoke_reason`
+       user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent`
 
 // Session implements [tokenjar.SessionStore].
 func (s *Store) Session(ctx context.Context, id string) (tokenjar.Session, error) {
@@ -127,7 +127,7 @@ UPDATE sessions SET name = $2
 // MarkSeen implements [tokenjar.SessionStore].
 func (s *Store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
 	if len(seen) == 0 {
-		return nil
+		return ctxError(ctx, "mark sessions seen")
 	}
 	seen = slices.SortedFunc(slices.Values(seen), func(a, b tokenjar.Seen) int { return strings.Compare(a.SessionID, b.SessionID) })
 	ids, gens := make([]string, len(seen)), make([]int64, len(seen))
@@ -146,17 +146,51 @@ UPDATE sessions s SET successor_seen = true
 	return err
 }
 
+// MarkShared implements [tokenjar.SessionStore].
+func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tokenjar.Shared, error) {
+	n := len(shared)
+	if n == 0 {
+		return nil, ctxError(ctx, "mark sessions shared")
+	}
+	ids, ips, agents, gens := make([]string, n), make([]string, n), make([]string, n), make([]int64, n)
+	for i, m := range shared {
+		ids[i], ips[i], agents[i], gens[i] = encodeText(m.SessionID), encodeText(m.IP), encodeText(m.UserAgent), m.Generation
+	}
+	return write(ctx, s, "mark sessions shared", func(t *tx) ([]tokenjar.Shared, error) {
+		if err := t.clock(); err != nil {
+			return nil, err
+		}
+		rows, err := t.Query(t.ctx, `
+WITH named AS MATERIALIZED (SELECT id FROM sessions WHERE id = ANY ($2::text[]) ORDER BY id FOR NO KEY UPDATE)
+UPDATE sessions s SET shared_gen = m.gen, shared_at = $1, shared_ip = m.ip, shared_user_agent = m.user_agent
+  FROM named, unnest($2::text[], $3::bigint[], $4::text[], $5::text[]) WITH ORDINALITY AS m (id, gen, ip, user_agent, n)
+ WHERE s.id = named.id AND s.id = m.id AND s.gen = m.gen AND s.shared_gen <> m.gen AND s.revoked_at IS NULL
+RETURNING m.n`, t.now, ids, gens, ips, agents)
+		if err != nil {
+			return nil, err
+		}
+		return collect(rows, func(r scanner) (tokenjar.Shared, error) {
+			var n int64
+			if err := r.Scan(&n); err != nil {
+				return tokenjar.Shared{}, err
+			}
+			return shared[n-1], nil
+		})
+	})
+}
+
 // scanSession reads a row of sessionColumns and the store's time.
 func scanSession(row scanner) (tokenjar.Session, error) {
 	var (
 		s                                                    tokenjar.Session
 		created, auth, lastSeen, idle, expires, rotated, now int64
-		lateRetry, revoked                                   *int64
+		lateRetry, revoked, shared                           *int64
 		hash                                                 []byte
 	)
 	err := row.Scan((*text)(&s.ID), (*text)(&s.UserID), &s.AuthEpoch, &created, &auth, &lastSeen, &idle, &expires, &s.Remember,
 		&s.Generation, &hash, &rotated, &s.SuccessorSeen, &s.ReplayCount, &s.LateRetryGen, &lateRetry,
-		(*text)(&s.UserAgent), (*text)(&s.IP), (*text)(&s.Name), &revoked, (*text)(&s.RevokeReason), &now)
+		(*text)(&s.UserAgent), (*text)(&s.IP), (*text)(&s.Name), &revoked, (*text)(&s.RevokeReason),
+		&s.SharedGen, &shared, (*text)(&s.SharedIP), (*text)(&s.SharedUserAgent), &now)
 	if err != nil {
 		return tokenjar.Session{}, err
 	}
@@ -166,7 +200,7 @@ func scanSession(row scanner) (tokenjar.Session, error) {
 	copy(s.CurrentHash[:], hash)
 	s.CreatedAt, s.AuthTime, s.LastSeenAt = fromMillis(created), fromMillis(auth), fromMillis(lastSeen)
 	s.IdleExpiresAt, s.ExpiresAt, s.RotatedAt = fromMillis(idle), fromMillis(expires), fromMillis(rotated)
-	s.LateRetryAt, s.RevokedAt = fromNullMillis(lateRetry), fromNullMillis(revoked)
+	s.LateRetryAt, s.RevokedAt, s.SharedAt = fromNullMillis(lateRetry), fromNullMillis(revoked), fromNullMillis(shared)
 	s.ReadAt = fromMillis(now)
 	return s, nil
 }

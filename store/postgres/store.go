@@ -56,6 +56,7 @@ var (
 	_ tokenjar.UserStore  = (*Store)(nil)
 	_ tokenjar.UserAdmin  = (*Store)(nil)
 	_ tokenjar.AuditStore = (*Store)(nil)
+	_ tokenjar.Watcher    = (*Store)(nil)
 )
 
 // Open connects to the database that dsn names (a URL, or key=value pairs, as libpq takes them; what it leaves open is

@@ -38,11 +38,12 @@ func (s *Store) CreateUser(ctx context.Context, u tokenjar.User) error {
 		}
 		n, err := t.exec(`
 INSERT INTO users (id, username, username_key, email, email_key, first_name, last_name, password_hash, active,
-       email_verified, staff, superuser, auth_epoch, last_login, created_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+       email_verified, staff, superuser, auth_epoch, claims_gen, last_login, created_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
  WHERE NOT EXISTS (SELECT 1 FROM deleted_users WHERE id = $1)`,
 			text(u.ID), text(u.Username), text(name), text(u.Email), email, text(u.FirstName), text(u.LastName),
-			text(u.PasswordHash), u.Active, u.EmailVerified, u.Staff, u.Superuser, u.AuthEpoch, nullMillis(u.LastLogin), created)
+			text(u.PasswordHash), u.Active, u.EmailVerified, u.Staff, u.Superuser, u.AuthEpoch, u.ClaimsGen,
+			nullMillis(u.LastLogin), created)
 		if err == nil && n == 0 {
 			err = tokenjar.ErrConflict
 		}
@@ -52,7 +53,7 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
 }
 
 const userColumns = `id, username, email, first_name, last_name, password_hash, active, email_verified, staff,
-       superuser, auth_epoch, last_login, created_at`
+       superuser, auth_epoch, claims_gen, last_login, created_at`
 
 // FindUser implements [tokenjar.UserStore].
 func (s *Store) FindUser(ctx context.Context, id tokenjar.Identifier) (tokenjar.User, error) {
@@ -108,7 +109,8 @@ func scanUser(row scanner) (tokenjar.User, error) {
 	var lastLogin *int64
 	var created int64
 	err := row.Scan((*text)(&u.ID), (*text)(&u.Username), (*text)(&u.Email), (*text)(&u.FirstName), (*text)(&u.LastName),
-		(*text)(&u.PasswordHash), &u.Active, &u.EmailVerified, &u.Staff, &u.Superuser, &u.AuthEpoch, &lastLogin, &created)
+		(*text)(&u.PasswordHash), &u.Active, &u.EmailVerified, &u.Staff, &u.Superuser, &u.AuthEpoch, &u.ClaimsGen,
+		&lastLogin, &created)
 	if err != nil {
 		return tokenjar.User{}, err
 	}

@@ -39,6 +39,22 @@ RETURNING true`, active, text(id)).Scan(&there)
 	})
 }
 
+// SetUserRoles implements [tokenjar.UserAdmin].
+func (s *Store) SetUserRoles(ctx context.Context, id string, r tokenjar.Roles) error {
+	_, err := write(ctx, s, "set user roles", func(t *tx) (struct{}, error) {
+		u, err := scanUser(t.first(`SELECT `+userColumns+` FROM users WHERE id = $1 FOR NO KEY UPDATE`, text(id)))
+		if err != nil || u.Staff == r.Staff && u.Superuser == r.Superuser {
+			return struct{}{}, err
+		}
+		if _, err := t.exec(`UPDATE users SET staff = $1, superuser = $2, claims_gen = $3 WHERE id = $4`,
+			r.Staff, r.Superuser, u.ClaimsGen+1, text(id)); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, raiseClaims(t, id, u.ClaimsGen+1)
+	})
+	return err
+}
+
 // SetPassword implements [tokenjar.UserAdmin]. The user need not be active.
 //
 // A rotation of the session that is kept either has committed, or waits and then finds the new epoch: its caller is told

@@ -75,17 +75,13 @@ const (
 	aliveWithin = 2 * time.Second
 )
 
-// Watch calls changed with the sessions that any node ends, this one included, as soon as that has committed; and with
-// nil when something has changed that the caller has to ask for. It does so once at the beginning: from then on nothing
-// is missed. It has a connection of its own, and calls changed from one goroutine.
-//
-// Watch returns nil when ctx ends, and an error wrapping [tokenjar.ErrStoreUnavailable] when the connection cannot be
-// made or is lost, which is noticed within 4 seconds. The caller watches again then.
+// Watch implements [tokenjar.Watcher]. It has a connection of its own, and calls changed from one goroutine. That the
+// connection is lost is noticed within 4 seconds; the error then wraps [tokenjar.ErrStoreUnavailable].
 func (s *Store) Watch(ctx context.Context, changed func([]tokenjar.Revocation)) error {
 	const op = "watch"
 	err := s.watch(ctx, changed)
 	if ctx.Err() != nil {
-		return nil
+		return ctx.Err()
 	}
 	if err := storeError(op, err); errors.Is(err, tokenjar.ErrStoreUnavailable) {
 		return err
