@@ -9,7 +9,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func keysCommand(o *options) *cobra.Command {
@@ -18,8 +17,8 @@ func keysCommand(o *options) *cobra.Command {
 }
 
 // withKeys runs do with the key ring of the configuration.
-func (o *options) withKeys(ctx context.Context, do func(cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing) error) error {
-	return o.withStore(ctx, func(cfg config.Loaded, store *sqlite.Store) error {
+func (o *options) withKeys(ctx context.Context, do func(cfg config.Loaded, store dataStore, keys *tokenjar.KeyRing) error) error {
+	return o.withStore(ctx, func(cfg config.Loaded, store dataStore) error {
 		secret, _, err := secret(cfg, newLogger(o.stderr, cfg.Log)) // makes none, since the database is there
 		if err != nil {
 			return err
@@ -96,7 +95,7 @@ nothing.`,
 	}
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
-		return o.withKeys(ctx, func(_ config.Loaded, _ *sqlite.Store, ring *tokenjar.KeyRing) error {
+		return o.withKeys(ctx, func(_ config.Loaded, _ dataStore, ring *tokenjar.KeyRing) error {
 			keys, err := ring.Keys(ctx)
 			if err == nil && len(keys) == 0 {
 				fmt.Fprintln(o.stderr, "tokenjar: there are no keys yet: tokenjar serve makes the first one")
@@ -124,7 +123,7 @@ a key has leaked, see tokenjar keys compromise.`,
 	c.Flags().BoolVar(&now, "now", false, "sign with it at once")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
-		return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, ring *tokenjar.KeyRing) error {
+		return o.withKeys(ctx, func(cfg config.Loaded, store dataStore, ring *tokenjar.KeyRing) error {
 			keys, err := ring.Keys(ctx)
 			if err != nil {
 				return err
@@ -169,7 +168,7 @@ Services that keep the published keys believe in it until they ask again: restar
 	}
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.withKeys(ctx, func(_ config.Loaded, store *sqlite.Store, ring *tokenjar.KeyRing) error {
+		return o.withKeys(ctx, func(_ config.Loaded, store dataStore, ring *tokenjar.KeyRing) error {
 			keys, err := ring.Compromise(ctx, args[0])
 			if err != nil {
 				return noKey(err, args[0])

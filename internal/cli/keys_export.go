@@ -8,7 +8,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func keysExportCommand(o *options) *cobra.Command {
@@ -25,7 +24,7 @@ that only you can read, or to another program. This is noted in the audit trail.
 	}
 	c.Flags().BoolVar(&private, "private", false, "print the private part as well")
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.withKeys(ctx, func(_ config.Loaded, store *sqlite.Store, ring *tokenjar.KeyRing) error {
+		return o.withKeys(ctx, func(_ config.Loaded, store dataStore, ring *tokenjar.KeyRing) error {
 			if !private {
 				jwk, err := ring.ExportPublic(ctx, args[0])
 				if err != nil {

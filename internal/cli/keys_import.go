@@ -14,7 +14,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 	"github.com/tokenjar/tokenjar/token"
 )
 
@@ -41,7 +40,7 @@ What is in the database is sealed under the secret; remove the file when you hav
 	c.Flags().Var((*text)(&algorithm), "algorithm", "what an RSA key in PEM is for (default token.algorithm)")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, ring *tokenjar.KeyRing) error {
+		return o.withKeys(ctx, func(cfg config.Loaded, store dataStore, ring *tokenjar.KeyRing) error {
 			key, err := readKey(args[0], token.Algorithm(algorithm), cfg.Token.Algorithm)
 			if err != nil {
 				return err

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
+	"github.com/tokenjar/tokenjar/store/postgres"
 )
 
 func migrateCommand(o *options) *cobra.Command {
@@ -22,7 +22,7 @@ func migrateCommand(o *options) *cobra.Command {
 		Short: "Bring the database up to date",
 		Long: `Migrate brings the schema of the database to the version that this program uses, in steps that are made whole or not at
 all. Every other command does the same when it opens the database; this one does nothing else. Make a backup first: an
-older program refuses a newer database.`,
+older program refuses a newer database. In an empty PostgreSQL it makes the tables.`,
 		Example: "  tokenjar migrate",
 		Args:    cobra.NoArgs,
 	}
@@ -32,31 +32,49 @@ older program refuses a newer database.`,
 		if err != nil {
 			return err
 		}
-		if err := databaseExists(cfg); err != nil {
-			return err
-		}
-		before, err := schemaVersion(ctx, cfg.DatabasePath())
-		if err != nil {
-			before = -1 // the store knows better why
-		}
-		return o.withStore(ctx, func(cfg config.Loaded, _ *sqlite.Store) error {
-			after, err := schemaVersion(ctx, cfg.DatabasePath())
+		before, err := schemaVersion(ctx, cfg.Config)
+		if cfg.Postgres() {
 			if err != nil {
 				return err
 			}
-			result := map[string]int{"before": before, "after": after}
-			if before == after {
-				return o.say(asJSON, result, "%s has schema version %d, which is the newest", cfg.DatabasePath(), after)
+			store, err := openStore(ctx, cfg.Config, newLogger(o.stderr, cfg.Log))
+			if err != nil {
+				return err
 			}
-			return o.say(asJSON, result, "%s: schema version %d became %d", cfg.DatabasePath(), before, after)
-		})
+			return errors.Join(o.migrated(ctx, cfg, before, asJSON), store.Close())
+		}
+		if err != nil {
+			before = -1 // the store knows better why
+		}
+		return o.withStore(ctx, func(cfg config.Loaded, _ dataStore) error { return o.migrated(ctx, cfg, before, asJSON) })
 	})
 	return c
 }
 
-// schemaVersion reads the number of the last migration from the file's header.
-func schemaVersion(ctx context.Context, path string) (version int, err error) {
-	abs, err := filepath.Abs(path)
+// migrated says what has become of the version before.
+func (o *options) migrated(ctx context.Context, cfg config.Loaded, before int, asJSON bool) error {
+	after, err := schemaVersion(ctx, cfg.Config)
+	if err != nil {
+		return err
+	}
+	result := map[string]int{"before": before, "after": after}
+	if before == after {
+		return o.say(asJSON, result, "%s has schema version %d, which is the newest", cfg.DatabaseName(), after)
+	}
+	return o.say(asJSON, result, "%s: schema version %d became %d", cfg.DatabaseName(), before, after)
+}
+
+// schemaVersion returns the number of the last migration: of a PostgreSQL from a table, 0 when there is none; of a SQLite file
+// from its header.
+func schemaVersion(ctx context.Context, cfg config.Config) (version int, err error) {
+	if cfg.Postgres() {
+		version, err := postgres.SchemaVersion(ctx, cfg.Database)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", cfg.DatabaseName(), err)
+		}
+		return version, err
+	}
+	abs, err := filepath.Abs(cfg.DatabasePath())
 	if err != nil {
 		return 0, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tokenjar/tokenjar/internal/cli"
+	"github.com/tokenjar/tokenjar/internal/pgtest"
 )
 
 // The test binary is the program: called as tokenjar it is nothing else.
@@ -51,11 +52,41 @@ func get() {
 //	logged PATTERN         wait until the server has logged it
 //	capture VAR PATTERN    keep what the group of a pattern matches in the last output
 //	empty DIR              check that a folder holds nothing
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
+
+// TestPostgresScripts runs those in testdata/postgres, which have a PostgreSQL.
+func TestPostgresScripts(t *testing.T) {
+	server := pgtest.Start(t)
+	pool := pgtest.Pool(t, server.DSN())
+	for _, query := range []string{
+		`CREATE SCHEMA app`,
+		`CREATE ROLE guest LOGIN PASSWORD '` + pgtest.Password + `'`,
+		`CREATE SCHEMA closed`, `GRANT USAGE ON SCHEMA closed TO guest`,
+	} {
+		if _, err := pool.Exec(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	as := func(user, password, address, database, schema string) string {
+		return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable&search_path=%s", user, password, address, database, schema)
+	}
+	runScripts(t, "testdata/postgres", map[string]string{
+		"DATABASE":   pgtest.With(server.TCP(), "search_path", "app"),
+		"NOBODY":     as("postgres", "wrong-horse", server.Addr(), "postgres", "app"),
+		"NOWHERE":    as("postgres", pgtest.Password, "127.0.0.1:1", "postgres", "app"),
+		"NODATABASE": as("postgres", pgtest.Password, server.Addr(), "nothing", "app"),
+		"NORIGHTS":   as("guest", pgtest.Password, server.Addr(), "postgres", "closed"),
+	})
+}
+
+func runScripts(t *testing.T, dir string, environ map[string]string) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv(raceEnv[0], raceEnv[1])
+			for name, value := range environ {
+				e.Setenv(name, value)
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func secretCommand(o *options) *cobra.Command {
@@ -57,7 +56,7 @@ server with it, and run tokenjar secret rotate --reseal with the same environmen
 
 func (o *options) rotateSecret(ctx context.Context, r rotation) error {
 	if r.reseal {
-		return o.withKeys(ctx, func(cfg config.Loaded, store *sqlite.Store, keys *tokenjar.KeyRing) error {
+		return o.withKeys(ctx, func(cfg config.Loaded, store dataStore, keys *tokenjar.KeyRing) error {
 			reseal := func(ctx context.Context) error {
 				_, err := keys.Reseal(ctx)
 				return err
@@ -65,7 +64,7 @@ func (o *options) rotateSecret(ctx context.Context, r rotation) error {
 			return o.sealKeys(ctx, r, cfg, store, reseal, "")
 		})
 	}
-	return o.withStore(ctx, func(cfg config.Loaded, store *sqlite.Store) error {
+	return o.withStore(ctx, func(cfg config.Loaded, store dataStore) error {
 		if cfg.SecretInEnvironment() {
 			return withHint(errors.New("the secret is in the environment (TOKENJAR_SECRET), where no command can change it"),
 				"put a fresh line before the present one there, as openssl rand -base64 32 prints one, restart the server with it, "+
@@ -90,7 +89,7 @@ func (o *options) rotateSecret(ctx context.Context, r rotation) error {
 
 // sealedBy returns what seals the keys under the first line of the secret as it is then. Another change may come between
 // the reading and the sealing, whose line the one that was read does not have: then it is read again.
-func sealedBy(store *sqlite.Store, read func() (tokenjar.Secret, error)) func(context.Context) error {
+func sealedBy(store dataStore, read func() (tokenjar.Secret, error)) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for range 10 {
 			secret, err := read()
@@ -110,7 +109,7 @@ func sealedBy(store *sqlite.Store, read func() (tokenjar.Secret, error)) func(co
 }
 
 // changeSecret changes the file and returns the name of the line that was added or made the first one.
-func (o *options) changeSecret(ctx context.Context, r rotation, cfg config.Loaded, store *sqlite.Store) (name string, err error) {
+func (o *options) changeSecret(ctx context.Context, r rotation, cfg config.Loaded, store dataStore) (name string, err error) {
 	file, err := editSecret(cfg.SecretFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", missingSecret(cfg)
@@ -142,7 +141,7 @@ func (o *options) changeSecret(ctx context.Context, r rotation, cfg config.Loade
 
 // lastToken returns when the last token may die that another line has signed. The server may have been told of longer
 // lives than this command, so what lives is asked as well.
-func lastToken(ctx context.Context, cfg config.Loaded, store *sqlite.Store) (last time.Time, err error) {
+func lastToken(ctx context.Context, cfg config.Loaded, store dataStore) (last time.Time, err error) {
 	last = time.Now().Add(cfg.Session.Absolute)
 	return last, eachUser(ctx, store, func(u tokenjar.User) error {
 		sessions, err := store.UserSessions(ctx, u.ID)
@@ -156,7 +155,7 @@ func lastToken(ctx context.Context, cfg config.Loaded, store *sqlite.Store) (las
 }
 
 // sealKeys seals the key ring under the first line and says when the others may go.
-func (o *options) sealKeys(ctx context.Context, r rotation, cfg config.Loaded, store *sqlite.Store, seal func(context.Context) error, name string) error {
+func (o *options) sealKeys(ctx context.Context, r rotation, cfg config.Loaded, store dataStore, seal func(context.Context) error, name string) error {
 	if err := seal(ctx); err != nil {
 		return withHint(fmt.Errorf("seal the keys: %w", err),
 			"nobody is signed out: the line before still opens them; run tokenjar secret rotate --reseal")

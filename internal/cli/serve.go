@@ -29,6 +29,8 @@ func serveCommand(o *options) *cobra.Command {
 Settings come from tokenjar.yaml in the working folder, the environment (TOKENJAR_LISTEN and so on) and the flags; what
 comes later wins. Without any, it serves this machine alone and keeps its secret and its database in the working folder.
 
+A SQLite file is for one server, which locks it; a PostgreSQL is for any number.
+
 It is ready when it has printed its address; GET /readyz then answers 200. At SIGTERM and SIGINT /readyz says 503 for a
 second, then the requests under way may finish, for at most 10 seconds; a second signal ends it at once. SIGHUP is
 ignored: to take on new settings, restart it. What tokenjar users, sessions, keys and secret change while it runs is taken
@@ -81,18 +83,20 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 	}
 	if created != "" {
 		fmt.Fprintf(o.stdout, "tokenjar made the secret %s and keeps its data in %s: keep both, and keep the secret private\n",
-			created, cfg.DatabasePath())
+			created, cfg.DatabaseName())
 	}
 	store, err := openStore(ctx, cfg.Config, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	release, err := store.Lock()
-	if err != nil {
-		return lockHint(err, cfg.DatabasePath())
+	if file, ok := store.(lockable); ok {
+		release, err := file.Lock()
+		if err != nil {
+			return lockHint(err, cfg.DatabasePath())
+		}
+		defer func() { err = errors.Join(err, release()) }()
 	}
-	defer func() { err = errors.Join(err, release()) }()
 
 	var address net.Addr
 	s, err := server.Open(ctx, cfg.Config, secret, store, server.Options{
@@ -106,6 +110,11 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 	}
 	address = s.Addr()
 	return s.Run(ctx)
+}
+
+// A lockable is a store for one server.
+type lockable interface {
+	Lock() (release func() error, err error)
 }
 
 // lastLines ends the log. Where nobody reads it, an error would not be read either: it is kept as the exit code alone.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func sessionsCommand(o *options) *cobra.Command {
@@ -50,7 +49,7 @@ func sessionsListCommand(o *options) *cobra.Command {
 	c.Flags().Var((*text)(&user), "user", "only those of this `user`, by name, address or id")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
-		return o.withStore(ctx, func(_ config.Loaded, store *sqlite.Store) error {
+		return o.withStore(ctx, func(_ config.Loaded, store dataStore) error {
 			t := newTable(o.stdout, "USER", "BEGUN", "LAST USED", "ADDRESS", "AGENT", "ID")
 			list := func(u tokenjar.User) error {
 				sessions, err := store.UserSessions(ctx, u.ID)
@@ -123,7 +122,7 @@ After a backup was put back, --all makes sure that nothing that ended since then
 	c.Flags().BoolVar(&all, "all", false, "all of all users")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, ids []string) error {
-		return o.withStore(ctx, func(_ config.Loaded, store *sqlite.Store) error {
+		return o.withStore(ctx, func(_ config.Loaded, store dataStore) error {
 			ended := 0
 			ofUser := func(u tokenjar.User) error {
 				list, err := store.RevokeUserSessions(ctx, u.ID, "", tokenjar.ReasonRevoked)
@@ -155,7 +154,7 @@ After a backup was put back, --all makes sure that nothing that ended since then
 }
 
 // revokeByID ends the sessions of the ids, or none when there is one that does not exist.
-func revokeByID(ctx context.Context, store *sqlite.Store, ids []string) (int, error) {
+func revokeByID(ctx context.Context, store dataStore, ids []string) (int, error) {
 	owner := make(map[string]string, len(ids))
 	for _, id := range ids {
 		s, err := store.Session(ctx, id)
@@ -197,7 +196,7 @@ the same by itself, a little at a time.`,
 	}
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
-		return o.withStore(ctx, func(_ config.Loaded, store *sqlite.Store) error {
+		return o.withStore(ctx, func(_ config.Loaded, store dataStore) error {
 			total := 0
 			for {
 				n, err := store.PruneSessions(ctx, pruneKeep, pruneBatch)

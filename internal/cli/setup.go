@@ -14,6 +14,8 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/server"
+	"github.com/tokenjar/tokenjar/store/postgres"
 	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
@@ -54,7 +56,7 @@ func logHandler(w io.Writer, cfg config.Log) slog.Handler {
 
 // A database is never made without its secret, and a secret never for a database that exists: the database holds keys
 // that only its own secret opens. So a secret that went missing stops the start, instead of being replaced by one that
-// opens nothing.
+// opens nothing. Servers that share a PostgreSQL share the secret as well: none of them makes one.
 
 // secret returns the secret of the configuration. In a folder that has neither a database nor a secret it makes one,
 // unless a configuration file says where it should have been; created is then its path.
@@ -87,6 +89,11 @@ func secret(cfg config.Loaded, log *slog.Logger) (s tokenjar.Secret, created str
 
 // missingSecret says why no secret may be made in place of the file that is not there; nil: it may.
 func missingSecret(cfg config.Loaded) error {
+	if cfg.Postgres() {
+		return withHint(fmt.Errorf("there is no secret file %s", cfg.SecretFile),
+			"all servers on one database have the same: copy it from another one; for the first, tokenjar init in an empty folder "+
+				"makes one, or put openssl rand -base64 32 into it")
+	}
 	database := cfg.DatabasePath()
 	switch exists, err := isThere(database); {
 	case err != nil:
@@ -104,12 +111,12 @@ func missingSecret(cfg config.Loaded) error {
 
 // withStore runs do with the store of the configuration. A database that does not exist is not made: what there is to
 // manage lies in the one that a server uses.
-func (o *options) withStore(ctx context.Context, do func(cfg config.Loaded, store *sqlite.Store) error) (err error) {
+func (o *options) withStore(ctx context.Context, do func(cfg config.Loaded, store dataStore) error) (err error) {
 	cfg, err := o.load(nil)
 	if err != nil {
 		return err
 	}
-	if err := databaseExists(cfg); err != nil {
+	if err := databaseExists(ctx, cfg); err != nil {
 		return err
 	}
 	store, err := openStore(ctx, cfg.Config, newLogger(o.stderr, cfg.Log))
@@ -120,7 +127,17 @@ func (o *options) withStore(ctx context.Context, do func(cfg config.Loaded, stor
 	return do(cfg, store)
 }
 
-func databaseExists(cfg config.Loaded) error {
+func databaseExists(ctx context.Context, cfg config.Loaded) error {
+	if cfg.Postgres() {
+		switch version, err := schemaVersion(ctx, cfg.Config); {
+		case err != nil:
+			return err
+		case version == 0:
+			return withHint(fmt.Errorf("there are no tables of tokenjar in %s", cfg.DatabaseName()),
+				"name the right database, or make the tables with tokenjar migrate")
+		}
+		return nil
+	}
 	exists, err := isThere(cfg.DatabasePath())
 	if err == nil && !exists {
 		err = withHint(fmt.Errorf("there is no database %s", cfg.DatabasePath()),
@@ -129,9 +146,27 @@ func databaseExists(cfg config.Loaded) error {
 	return err
 }
 
+// A dataStore is the store of the configuration, whatever its kind.
+type dataStore interface {
+	server.Store
+	tokenjar.AuditStore
+	Close() error
+}
+
 // openStore opens the database of the configuration.
-func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (*sqlite.Store, error) {
-	return sqlite.Open(ctx, cfg.DatabasePath(), sqlite.Config{Logger: log})
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (dataStore, error) {
+	if !cfg.Postgres() {
+		store, err := sqlite.Open(ctx, cfg.DatabasePath(), sqlite.Config{Logger: log})
+		if err != nil {
+			return nil, err // and no interface that holds nil
+		}
+		return store, nil
+	}
+	store, err := postgres.Open(ctx, cfg.Database, postgres.Config{Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.DatabaseName(), err)
+	}
+	return store, nil
 }
 
 func isThere(path string) (bool, error) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersCommand(o *options) *cobra.Command {
@@ -28,8 +27,8 @@ func oneUser(_ *cobra.Command, args []string) error {
 }
 
 // withUser runs do with the user whom a word names.
-func (o *options) withUser(ctx context.Context, word string, do func(cfg config.Loaded, store *sqlite.Store, u tokenjar.User) error) error {
-	return o.withStore(ctx, func(cfg config.Loaded, store *sqlite.Store) error {
+func (o *options) withUser(ctx context.Context, word string, do func(cfg config.Loaded, store dataStore, u tokenjar.User) error) error {
+	return o.withStore(ctx, func(cfg config.Loaded, store dataStore) error {
 		u, err := findUser(ctx, store, word)
 		if err != nil {
 			return err
@@ -40,7 +39,7 @@ func (o *options) withUser(ctx context.Context, word string, do func(cfg config.
 
 // findUser returns the user whose name, address or id a word is. A word that is the name of one and the id of another
 // user names nobody: it could be chosen to be taken for somebody else.
-func findUser(ctx context.Context, store *sqlite.Store, word string) (tokenjar.User, error) {
+func findUser(ctx context.Context, store dataStore, word string) (tokenjar.User, error) {
 	id := tokenjar.Identifier{Username: word}
 	if strings.Contains(word, "@") {
 		id = tokenjar.Identifier{Email: word}
@@ -100,7 +99,7 @@ func endedJSON(u tokenjar.User, ended []string) endedRecord {
 }
 
 // eachUser goes through all users in the order of their ids, a page at a time. pageDone is called after each page.
-func eachUser(ctx context.Context, store *sqlite.Store, do func(tokenjar.User) error, pageDone func() error) error {
+func eachUser(ctx context.Context, store dataStore, do func(tokenjar.User) error, pageDone func() error) error {
 	const page = 500
 	after := ""
 	for {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersActiveCommand(o *options, active bool) *cobra.Command {
@@ -27,7 +26,7 @@ takes it on within a second. The user is named by user name, address or id.`,
 	}
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.withUser(ctx, args[0], func(_ config.Loaded, store *sqlite.Store, u tokenjar.User) error {
+		return o.withUser(ctx, args[0], func(_ config.Loaded, store dataStore, u tokenjar.User) error {
 			ended, err := store.SetUserActive(ctx, u.ID, active)
 			if err != nil {
 				return err

@@ -11,7 +11,6 @@ import (
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/password"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersCreateCommand(o *options) *cobra.Command {
@@ -62,7 +61,7 @@ func (o *options) createUser(ctx context.Context, user tokenjar.NewUser, fromStd
 	if user.Email == "" {
 		return &tokenjar.ValidationError{Fields: []tokenjar.FieldError{{Field: "email", Code: "required", Detail: "An address is needed."}}}
 	}
-	var store *sqlite.Store
+	var store dataStore
 	var notOpened error
 	defer func() {
 		if store != nil {
@@ -109,12 +108,12 @@ func (l lateStore) CreateUser(ctx context.Context, u tokenjar.User) error {
 }
 
 // makeStore opens the store. A database that is not there is made, with its secret.
-func (o *options) makeStore(ctx context.Context, cfg config.Loaded, log *slog.Logger, asJSON bool) (*sqlite.Store, error) {
+func (o *options) makeStore(ctx context.Context, cfg config.Loaded, log *slog.Logger, asJSON bool) (dataStore, error) {
 	exists, err := isThere(cfg.DatabasePath())
 	if err != nil {
 		return nil, err
 	}
-	if !exists {
+	if !exists || cfg.Postgres() { // where the tables may be missing
 		_, created, err := secret(cfg, log)
 		if err != nil {
 			return nil, err

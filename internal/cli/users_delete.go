@@ -13,7 +13,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersDeleteCommand(o *options) *cobra.Command {
@@ -31,7 +30,7 @@ On a terminal it asks for the user name once more; elsewhere it needs --yes.`,
 	c.Flags().BoolVar(&sure, "yes", false, "do not ask")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.withUser(ctx, args[0], func(_ config.Loaded, store *sqlite.Store, u tokenjar.User) error {
+		return o.withUser(ctx, args[0], func(_ config.Loaded, store dataStore, u tokenjar.User) error {
 			if !sure {
 				if err := o.confirm(u); err != nil {
 					return err

@@ -8,7 +8,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersListCommand(o *options) *cobra.Command {
@@ -22,7 +21,7 @@ func usersListCommand(o *options) *cobra.Command {
 	}
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, _ []string) error {
-		return o.withStore(ctx, func(_ config.Loaded, store *sqlite.Store) error {
+		return o.withStore(ctx, func(_ config.Loaded, store dataStore) error {
 			t := newTable(o.stdout, "NAME", "ADDRESS", "ACTIVE", "STAFF", "LAST LOGIN", "ID")
 			err := eachUser(ctx, store, func(u tokenjar.User) error {
 				if asJSON {
@@ -51,7 +50,7 @@ func usersShowCommand(o *options) *cobra.Command {
 	}
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.withUser(ctx, args[0], func(_ config.Loaded, store *sqlite.Store, u tokenjar.User) error {
+		return o.withUser(ctx, args[0], func(_ config.Loaded, store dataStore, u tokenjar.User) error {
 			sessions, err := store.UserSessions(ctx, u.ID)
 			if err != nil {
 				return err

@@ -9,7 +9,6 @@ import (
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/password"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersSetPasswordCommand(o *options) *cobra.Command {
@@ -28,7 +27,7 @@ The password is asked for twice, or read from standard input with --password-std
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input: one line")
 	jsonFlag(c, &asJSON)
 	c.RunE = fail(func(ctx context.Context, args []string) error {
-		return o.withUser(ctx, args[0], func(cfg config.Loaded, store *sqlite.Store, u tokenjar.User) error {
+		return o.withUser(ctx, args[0], func(cfg config.Loaded, store dataStore, u tokenjar.User) error {
 			chosen, err := o.readPassword(fromStdin)
 			if err != nil {
 				return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 func usersSetRolesCommand(o *options) *cobra.Command {
@@ -30,7 +29,7 @@ user is named by user name, address or id.`,
 		if !c.Flags().Changed("staff") && !c.Flags().Changed("superuser") {
 			return usagef("say which role: --staff=true, --staff=false, --superuser=true or --superuser=false")
 		}
-		return o.withUser(ctx, args[0], func(_ config.Loaded, store *sqlite.Store, u tokenjar.User) error {
+		return o.withUser(ctx, args[0], func(_ config.Loaded, store dataStore, u tokenjar.User) error {
 			r := tokenjar.Roles{Staff: u.Staff, Superuser: u.Superuser}
 			if c.Flags().Changed("staff") {
 				r.Staff = staff

@@ -21,8 +21,6 @@ import (
 	"github.com/tokenjar/tokenjar/ratelimit"
 )
 
-const sqliteScheme = "sqlite:"
-
 // Check reports everything that makes the configuration impossible, as [Mistakes] by the names of the settings. Files
 // are not looked at.
 func (c Config) Check() error {
@@ -277,23 +275,6 @@ func checkPublicURL(s string) error {
 	}
 	if s != origin {
 		return fmt.Errorf("%s has to be scheme, host and port alone, as browsers write them: %s", shown(s), origin)
-	}
-	return nil
-}
-
-func checkDatabase(s string) error {
-	path, isSQLite := strings.CutPrefix(s, sqliteScheme)
-	switch {
-	case strings.HasPrefix(s, "postgres:") || strings.HasPrefix(s, "postgresql:"): // not shown: may hold a password
-		return errors.New("PostgreSQL is not supported yet: use sqlite:<path>")
-	case !isSQLite:
-		return errors.New("must be sqlite:<path>, as sqlite:tokenjar.db")
-	case path == "" || strings.HasSuffix(path, "/"):
-		return errors.New("names no file: write sqlite:<path>, as sqlite:tokenjar.db")
-	case strings.Contains(path, ":memory:"):
-		return errors.New("must be a file: sessions and users would be gone at every restart")
-	case strings.HasPrefix(path, "//"), strings.HasPrefix(path, "file:"), strings.Contains(path, "?"):
-		return fmt.Errorf("%s is no plain path: write sqlite:tokenjar.db, or sqlite:/var/lib/tokenjar/tokenjar.db", shown(s))
 	}
 	return nil
 }

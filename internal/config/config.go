@@ -20,12 +20,12 @@ import (
 //   - min, max: the bounds of a number or a duration
 //   - doc: what it means
 //
-// There is no secret in it, so it may be printed.
+// There is no secret in it, but for a password in the URL of a database, which is hidden wherever settings are printed.
 type Config struct {
 	Listen     string `key:"listen" default:"127.0.0.1:8080" doc:"Address and port to listen on; port 0 takes a free one."`
 	PublicURL  string `key:"public_url" default:"" doc:"Address under which browsers know this server. It decides Secure, the cookie prefix and which origin is our own. https for anything but loopback; default http://localhost:<port>."`
 	SecretFile string `key:"secret_file" default:"tokenjar.secret" doc:"File with the one secret, 32 bytes a line or more; the first line signs and seals, further lines still verify and open. In its place the environment may hold the secret itself, as TOKENJAR_SECRET."`
-	Database   string `key:"database" default:"sqlite:tokenjar.db" doc:"Where sessions and users are kept: sqlite:<path>."`
+	Database   string `key:"database" default:"sqlite:tokenjar.db" doc:"Where sessions and users are kept: sqlite:<path> for one server, or postgres://<user>@<host>/<database> for any number. The password may be in the URL, in PGPASSWORD or in a file that PGPASSFILE names; it is never printed."`
 
 	TrustedProxies []string `key:"trusted_proxies" default:"" doc:"Networks of the proxies in front whose forwarded headers are believed, as 10.0.0.0/8; nobody by default."`
 
@@ -130,6 +130,17 @@ func Defaults() Config {
 
 // DatabasePath returns the path of the SQLite file.
 func (c Config) DatabasePath() string { return strings.TrimPrefix(c.Database, sqliteScheme) }
+
+// Postgres reports whether the database is a PostgreSQL.
+func (c Config) Postgres() bool { return isPostgres(c.Database) }
+
+// DatabaseName is how messages name the database: the path of the file, or the URL without its password.
+func (c Config) DatabaseName() string {
+	if c.Postgres() {
+		return hidePassword(c.Database)
+	}
+	return c.DatabasePath()
+}
 
 // URL returns the address under which browsers know a server that listens on port.
 func (c Config) URL(port int) string {

@@ -149,8 +149,8 @@ func TestMistakes(t *testing.T) {
 			file: "public_url: https://ada:hunter2@app.example.com\n",
 			want: []string{"tokenjar.yaml:1: public_url: must not have a user name or password in it: remove what stands before the @"}},
 		{name: "a database URL with a password does not show it",
-			file: "database: postgres://ada:hunter2@db/x\n",
-			want: []string{"tokenjar.yaml:1: database: PostgreSQL is not supported yet: use sqlite:<path>"}},
+			file: "database: postgres:ada:hunter2@db/x\n",
+			want: []string{"tokenjar.yaml:1: database: must be postgres://<user>@<host>/<database>, with what is special in a user or password written as %40 and so on"}},
 		{name: "databases that are none",
 			file: "database: \"sqlite::memory:\"\n",
 			want: []string{"tokenjar.yaml:1: database: must be a file: sessions and users would be gone at every restart"}},
@@ -647,5 +647,44 @@ func write(t *testing.T, path string, mode os.FileMode, text string) {
 	}
 	if err := os.Chmod(path, mode); err != nil { // whatever the umask
 		t.Fatal(err)
+	}
+}
+
+func TestThePasswordOfADatabaseIsNeverPrinted(t *testing.T) {
+	for url, want := range map[string]string{
+		"postgres://ada@db/app":                         "postgres://ada@db/app",
+		"postgres://ada:hunter2@db:5432/app":            "postgres://ada:[hidden]@db:5432/app",
+		"postgresql://ada:hunter2@a:1,b:2/app?x=1":      "postgresql://ada:[hidden]@a:1,b:2/app?x=1",
+		"postgres://ada:hunter2@db/app?x=a@b":           "postgres://ada:[hidden]@b",
+		"postgres://ada:hunt:er2@db/app":                "postgres://ada:[hidden]@db/app",
+		"postgres://ada:hunt/er2@db/app":                "postgres://ada:[hidden]@db/app",
+		"postgres://ada:hunt?er2@db/app":                "postgres://ada:[hidden]@db/app",
+		"postgres://ada:hunt@er2@db/app":                "postgres://ada:[hidden]@db/app",
+		"postgres:///app?user=ada&password=hunter2&x=1": "postgres:///app?user=ada&password=[hidden]&x=1",
+		"postgres:///app?PASSWORD=hunter2":              "postgres:///app?PASSWORD=[hidden]",
+		"postgres:///app?pass%77ord=hunter2":            "postgres:///app?pass%77ord=[hidden]",
+		"postgres://ada@db/app?sslpassword=hunter2":     "postgres://ada@db/app?sslpassword=[hidden]",
+		"postgres:ada:hunter2@db/app":                   "postgres:ada:[hidden]@db/app",
+		"postgres://db/app?password=hunter2@x":          "postgres://db/app?password=[hidden]",
+		"postgres://ada:hunter2&pass=x@db/app":          "postgres://ada:[hidden]",
+		"postgres://db/app?host=/tmp":                   "postgres://db/app?host=/tmp",
+	} {
+		c := config.Defaults()
+		c.Database = url
+		if got := c.DatabaseName(); got != want {
+			t.Errorf("name of %s: got %s, want %s", url, got, want)
+		}
+		var printed strings.Builder
+		if err := config.Print(&printed, c); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range (config.Loaded{Config: c}).Values() {
+			fmt.Fprintln(&printed, v)
+		}
+		for _, part := range []string{"hunter2", "er2"} {
+			if strings.Contains(printed.String(), part) {
+				t.Errorf("%s: its password is printed", url)
+			}
+		}
 	}
 }

@@ -189,7 +189,7 @@ func (s setting) setList(c *Config, items []string) error {
 	return nil
 }
 
-// get returns the value of a setting as texts: one, unless it is a list.
+// get returns the value of a setting as texts, for print: one, unless it is a list.
 func (s setting) get(c Config) []string {
 	field := reflect.ValueOf(c).FieldByIndex(s.index)
 	switch v := field.Interface().(type) {
@@ -204,7 +204,11 @@ func (s setting) get(c Config) []string {
 		}
 		return texts
 	}
-	return []string{fmt.Sprint(field.Interface())}
+	text := fmt.Sprint(field.Interface())
+	if s.key == "database" {
+		text = hidePassword(text)
+	}
+	return []string{text}
 }
 
 // checkText reports why a text cannot be a value: everything here is printed on one line and sent in headers.

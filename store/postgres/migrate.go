@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -107,6 +108,30 @@ INSERT INTO tokenjar_schema (id, version) VALUES (1, 0)`); err != nil {
 		return false, storeError(fmt.Sprintf("commit migration %d", version+1), err)
 	}
 	return true, nil
+}
+
+// SchemaVersion returns the number of the last migration in the schema that a DSN leads to; 0 when none of our tables is
+// there. It changes nothing.
+func SchemaVersion(ctx context.Context, dsn string) (version int, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("read schema version: %w", err)
+		}
+	}()
+	cfg, err := poolConfig(dsn, 0)
+	if err != nil {
+		return 0, err
+	}
+	c, err := pgx.ConnectConfig(ctx, cfg.ConnConfig)
+	if err != nil {
+		return 0, inWords(err, storeError("connect", err))
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	where, err := lookAround(ctx, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return 0, err
+	}
+	return schemaVersion(ctx, c, where.schema)
 }
 
 // schemaVersion returns the number of the last migration; 0 for a schema that has none of our tables yet. It fails when
