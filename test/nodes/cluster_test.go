@@ -30,7 +30,7 @@ const thePassword = "umbrella-kettle-92"
 // A setup is how a cluster differs from two nodes on a schema of their own.
 type setup struct {
 	nodes    int               // default 2
-	behind   int               // nginx: the first so many nodes; default all
+	behind   int               // nginx: the first so many nodes, which have to be ready; default all
 	database string            // default a schema of the PostgreSQL that the tests share
 	users    []string          // default ada
 	settings map[string]string // of all nodes, by environment variable without TOKENJAR_
@@ -87,11 +87,11 @@ func start(t testing.TB, s setup) *cluster {
 	if t.Failed() {
 		t.FailNow()
 	}
-	for _, n := range c.nodes {
-		n.waitReady(t)
-	}
 	if s.behind == 0 {
 		s.behind = s.nodes
+	}
+	for _, n := range c.nodes[:s.behind] {
+		n.waitReady(t)
 	}
 	c.startNginx(t, nginx, c.nodes[:s.behind])
 	t.Cleanup(c.closeIdle)

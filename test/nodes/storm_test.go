@@ -163,7 +163,7 @@ type patient struct {
 func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := p.RoundTripper.RoundTrip(r)
 	if err == nil {
-		p.faults.judge(r, res)
+		p.faults.judge(r.Method+" "+r.URL.Path, res.StatusCode, res.Header)
 	}
 	if err != nil || res.StatusCode >= 500 {
 		select {
@@ -182,13 +182,13 @@ type faults struct {
 
 // judge notes a 503 without Retry-After, or that takes a cookie away. (One that was renewed on the way is set whatever comes
 // then.)
-func (f *faults) judge(r *http.Request, res *http.Response) {
-	if res.StatusCode != http.StatusServiceUnavailable {
+func (f *faults) judge(what string, status int, header http.Header) {
+	if status != http.StatusServiceUnavailable {
 		return
 	}
-	cleared := slices.ContainsFunc(res.Cookies(), func(c *http.Cookie) bool { return c.Value == "" || c.MaxAge < 0 })
-	if res.Header.Get("Retry-After") == "" || cleared {
-		f.add(fmt.Sprintf("%s %s: 503 with Retry-After %q, Set-Cookie %.200q", r.Method, r.URL.Path, res.Header.Get("Retry-After"), res.Header["Set-Cookie"]))
+	cleared := slices.ContainsFunc((&http.Response{Header: header}).Cookies(), func(c *http.Cookie) bool { return c.Value == "" || c.MaxAge < 0 })
+	if header.Get("Retry-After") == "" || cleared {
+		f.add(fmt.Sprintf("%s: 503 with Retry-After %q, Set-Cookie %.200q", what, header.Get("Retry-After"), header["Set-Cookie"]))
 	}
 }
 
