@@ -73,3 +73,7 @@ figures: ## the tables of docs/performance.md that are taken from outside; PARTS
 .PHONY: crash
 crash: ## kill -9 in mid-storm, many rounds (TOKENJAR_CRASH_ROUNDS, default 200)
 	TOKENJAR_CRASH_ROUNDS=$${TOKENJAR_CRASH_ROUNDS:-200} go test -run 'Kill|Crash' -timeout 60m -v ./store/sqlite
+
+.PHONY: stress
+stress: ## races by seed, parallel rotations and histories, TOKENJAR_STRESS (default 100) times as long as in the tests
+	TOKENJAR_STRESS=$${TOKENJAR_STRESS:-100} go test -run 'Parallel|Seeded|Histories|RacingAHundred' -timeout 6h -v . ./internal/server

@@ -104,14 +104,16 @@ func (s *Service) SetUserRoles(ctx context.Context, id string, r Roles) error {
 	if err != nil {
 		return fmt.Errorf("set user roles: %w", err)
 	}
+	if before.Staff != r.Staff || before.Superuser != r.Superuser {
+		s.event(ctx, AuditEvent{Name: "user.roles_changed", UserID: id, Detail: map[string]string{
+			"staff": fmt.Sprint(r.Staff), "superuser": fmt.Sprint(r.Superuser)}})
+	}
 	after, err := s.users.User(ctx, id)
 	if err != nil {
 		return fmt.Errorf("set user roles: %w", err)
 	}
-	if after.ClaimsGen > before.ClaimsGen {
+	if after.ClaimsGen > 0 { // also when an earlier try had changed them and was not answered
 		s.learnClaims(id, after.ClaimsGen)
-		s.event(ctx, AuditEvent{Name: "user.roles_changed", UserID: id, Detail: map[string]string{
-			"staff": fmt.Sprint(after.Staff), "superuser": fmt.Sprint(after.Superuser)}})
 	}
 	return nil
 }

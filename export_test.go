@@ -53,8 +53,8 @@ func (s *Service) Prune() {
 // Running reports whether Run is at work.
 func (s *Service) Running() bool { return s.running.Load() }
 
-// ClaimsRaised returns how many users' older claims are known to be outdated.
-func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }
-
 // FlushSeen writes the notes of used generations, as Run does every moment.
 func (s *Service) FlushSeen(ctx context.Context) error { return s.flushSeen(ctx) }
+
+// ClaimsRaised returns how many users' older claims are known to be outdated.
+func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }

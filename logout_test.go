@@ -33,6 +33,11 @@ func TestR9ANodeThatSaysAllIsOverTakesNothingThatEndedElsewhere(t *testing.T) { 
 			wantErr(t, err, tokenjar.ErrSessionEnded)
 			return nil
 		},
+		"look at the session": func(ctx context.Context, w *world, _, elsewhere tokenjar.Grant) error {
+			_, err := w.LiveSession(ctx, elsewhere.Identity())
+			wantErr(t, err, tokenjar.ErrSessionEnded)
+			return nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onEveryStore(t, func(t *testing.T, w *world) {

@@ -217,10 +217,10 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 	sess := verdict.Session
 	event := AuditEvent{Name: "refresh." + string(verdict.Outcome), UserID: t.UserID, SessionID: t.SessionID,
 		IP: in.Client.IP, UserAgent: in.Client.UserAgent}
-	last := Client{IP: sess.IP, UserAgent: sess.UserAgent}
 	if !sess.RevokedAt.IsZero() {
 		s.learn(sess.RevokeReason, sess.ID) // whoever ended it
 	}
+	last := Client{IP: sess.IP, UserAgent: sess.UserAgent}
 	switch {
 	case verdict.Revoked:
 		event.Name, event.Reason = "session.revoked", string(sess.RevokeReason)

@@ -37,7 +37,7 @@ func newScheduledWorld(t *testing.T, open opener, change ...func(*tokenjar.Confi
 	t.Helper()
 	s := &schedule{}
 	w := newWorldOn(t, open, append(change, func(c *tokenjar.Config) {
-		c.Store = &storehook.Store{All: c.Store.(storehook.All), Around: s.around}
+		c.Store = storehook.Wrap(c.Store.(storehook.All), s.around)
 		c.MaxPerUser = 1000
 	})...)
 	return w, s

@@ -105,6 +105,7 @@ func (s *Service) liveSession(ctx context.Context, sessionID, userID string) (Se
 	case err != nil:
 		return Session{}, User{}, fmt.Errorf("find session: %w", err)
 	case !sess.RevokedAt.IsZero():
+		s.learn(sess.RevokeReason, sess.ID) // whoever ended it
 		return Session{}, User{}, endedFor(sess.RevokeReason)
 	case !sess.Live(), sess.UserID != userID:
 		return Session{}, User{}, ErrSessionEnded

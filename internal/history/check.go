@@ -51,12 +51,20 @@ func Check(ops []Op, rules Rules) error {
 	}
 	model := rules.model()
 	for session, ops := range sessions {
-		history := make([]porcupine.Operation, len(ops))
+		var history []porcupine.Operation
 		for i, op := range ops {
-			history[i] = porcupine.Operation{Input: op, Output: op, Call: op.Call, Return: op.Return}
-			if op.Kind == Read && op.Outcome == OK {
-				history[i].Call -= int64(rules.ReadLag)
+			if op.Kind == Refresh && op.Outcome == Ended {
+				// It looks at the session twice: when it rotates, and before it is answered. An end that came in between
+				// takes its answer and leaves the rotation.
+				begun := step{Op: op, twin: i + 1}
+				begun.Outcome = Unknown
+				history = append(history, porcupine.Operation{Input: begun, Call: op.Call, Return: op.Return})
 			}
+			call := op.Call
+			if op.Kind == Read && op.Outcome == OK {
+				call -= int64(rules.ReadLag)
+			}
+			history = append(history, porcupine.Operation{Input: step{Op: op, twin: i + 1}, Call: call, Return: op.Return})
 		}
 		switch result := porcupine.CheckOperationsTimeout(model, history, rules.Timeout); result {
 		case porcupine.Ok:
@@ -91,6 +99,13 @@ type state struct {
 	ended  bool
 	newest string // refresh token; unnamed when nobody has been told of it
 	parent string // the token that was spent for it
+	by     int    // the twin that rotated last; 0: none
+}
+
+// A step is an operation, or one of the two that a refresh is which was told of an end. Both have one number.
+type step struct {
+	Op
+	twin int
 }
 
 // unnamed is a newest token that a rotation made whose answer nobody has seen. Whoever shows its parent again learns the
@@ -101,12 +116,12 @@ const unnamed = "?"
 func (rules Rules) model() porcupine.Model {
 	return (&porcupine.NondeterministicModel{
 		Init:  func() []any { return []any{state{}} },
-		Step:  func(s, in, _ any) []any { return rules.step(s.(state), in.(Op)) },
+		Step:  func(s, in, _ any) []any { return rules.step(s.(state), in.(step)) },
 		Equal: func(a, b any) bool { return a == b },
 	}).ToModel()
 }
 
-func (rules Rules) step(s state, op Op) []any {
+func (rules Rules) step(s state, op step) []any {
 	switch op.Kind {
 	case Login:
 		if s.open {
@@ -130,7 +145,7 @@ func (rules Rules) step(s state, op Op) []any {
 	return nil
 }
 
-func (rules Rules) refresh(s state, op Op) []any {
+func (rules Rules) refresh(s state, op step) []any {
 	over := s
 	over.ended = true
 	if s.ended {
@@ -139,7 +154,7 @@ func (rules Rules) refresh(s state, op Op) []any {
 		}
 		return []any{s}
 	}
-	rotated := state{open: true, newest: op.Successor, parent: op.Token}
+	rotated := state{open: true, newest: op.Successor, parent: op.Token, by: op.twin}
 	switch {
 	case op.Token == s.newest && op.Outcome == OK:
 		if op.Successor == s.newest || op.Successor == s.parent || op.Successor == "" {
@@ -155,11 +170,12 @@ func (rules Rules) refresh(s state, op Op) []any {
 		if s.newest != unnamed && s.newest != op.Successor {
 			return nil // a second successor: a fork
 		}
+		rotated.by = s.by
 		return []any{rotated}
 	case op.Token == s.parent && op.Outcome == Unknown && rules.Grace:
 		return []any{s}
-	case op.Token == s.parent && rules.Grace:
-		return nil // an honest replay was refused
+	case op.Token == s.parent && (rules.Grace || op.Outcome == Ended && s.by == op.twin):
+		return nil // an honest replay was refused, or the newest token, after it had been rotated
 	case op.Outcome == OK:
 		return nil // an older token was answered
 	case op.Outcome == Unknown:

@@ -78,6 +78,9 @@ func TestCheck(t *testing.T) {
 		{"a read after the end and the bound", history.Rules{Grace: true, ReadLag: 3}, false, []history.Op{login(), revoke(3, 4, ok), read(8, 9, ok)}},
 		{"a read is refused for nothing", grace, false, []history.Op{login(), read(3, 4, ended)}},
 
+		{"a rotation whose answer the end overtook makes its parent's parent old", grace, true, []history.Op{login(), refresh(3, 4, "t1", ok, "t2"), refresh(5, 9, "t2", ended, ""), refresh(6, 7, "t1", ended, ""), refresh(10, 11, "t2", ended, "")}},
+		{"the same, but the rotation began when the session was over", grace, false, []history.Op{login(), refresh(3, 4, "t1", ok, "t2"), refresh(8, 9, "t2", ended, ""), refresh(6, 7, "t1", ended, "")}},
+		{"a newest token is refused while nobody ends the session", grace, false, []history.Op{login(), refresh(3, 4, "t1", ok, "t2"), refresh(5, 9, "t2", ended, ""), refresh(6, 7, "t1", ok, "t2")}},
 		{"an unknown end that happened", grace, true, []history.Op{login(), revoke(3, 0, unknown), refresh(5, 6, "t1", ended, "")}},
 		{"an unknown end that did not", grace, true, []history.Op{login(), revoke(3, 0, unknown), refresh(5, 6, "t1", ok, "t2")}},
 		{"an unknown end that happened later", grace, true, []history.Op{login(), revoke(3, 0, unknown), refresh(5, 6, "t1", ok, "t2"), refresh(7, 8, "t2", ended, "")}},

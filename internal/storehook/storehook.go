@@ -16,7 +16,22 @@ type All interface {
 	tokenjar.AuditStore
 }
 
-// A Store passes every call on through a function. What it does not know of its store (a data version) it hides.
+// Wrap returns a store that passes every call on to another one through a function. It is a [tokenjar.Watcher] if that one
+// is; other things that the store can do beside (a data version) it hides.
+func Wrap(store All, around func(ctx context.Context, call string, do func(context.Context) error) error) All {
+	s := &Store{All: store, Around: around}
+	if w, ok := store.(tokenjar.Watcher); ok {
+		return &watched{s, w}
+	}
+	return s
+}
+
+type watched struct {
+	*Store
+	tokenjar.Watcher
+}
+
+// A Store passes every call on through a function. See [Wrap].
 type Store struct {
 	All
 	// Around is given every call: the name of the method, and the call itself, which it may make at once, later, never, or
@@ -95,6 +110,14 @@ func (s *Store) RevokeUserSessions(ctx context.Context, userID, except string, w
 	})
 }
 
+func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tokenjar.Shared, error) {
+	return through(ctx, s, "MarkShared", func(ctx context.Context) ([]tokenjar.Shared, error) { return s.All.MarkShared(ctx, shared) })
+}
+
+func (s *Store) RaiseClaims(ctx context.Context, userID string, generation int64) error {
+	return s.Around(ctx, "RaiseClaims", func(ctx context.Context) error { return s.All.RaiseClaims(ctx, userID, generation) })
+}
+
 func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
 	return through(ctx, s, "News", func(ctx context.Context) (tokenjar.News, error) { return s.All.News(ctx, since) })
 }
@@ -145,6 +168,10 @@ func (s *Store) SetUserActive(ctx context.Context, id string, active bool) ([]st
 	return through(ctx, s, "SetUserActive", func(ctx context.Context) ([]string, error) {
 		return s.All.SetUserActive(ctx, id, active)
 	})
+}
+
+func (s *Store) SetUserRoles(ctx context.Context, id string, r tokenjar.Roles) error {
+	return s.Around(ctx, "SetUserRoles", func(ctx context.Context) error { return s.All.SetUserRoles(ctx, id, r) })
 }
 
 func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]string, error) {
