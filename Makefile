@@ -67,7 +67,7 @@ peers-bench: ## the tables of docs/performance.md about tokens, beside golang-jw
 	cd test/peers && go test -run '^$$' -bench . -benchtime 1x
 
 .PHONY: figures
-figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite for the test suite's
+figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite, requests, rows, sustained, prune or million for others
 	go run ./test/figures $(PARTS)
 
 .PHONY: crash

@@ -11,7 +11,7 @@ const (
 	pollEvery  = 250 * time.Millisecond // revocations made elsewhere, and the key ring
 	flushEvery = 200 * time.Millisecond // generations seen, and audit events
 	pruneEvery = time.Minute
-	pruneBatch = 500 // rows deleted in one transaction
+	pruneBatch = 500 // rows deleted at once
 )
 
 // Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes, follows

@@ -75,23 +75,21 @@ SELECT ` + auditColumns + `
 const maxAuditRows = 5_000_000
 
 // PruneAudit implements [tokenjar.AuditStore]. Beyond 5,000,000 events the oldest are deleted whatever their age. It
-// deletes in transactions of 500 rows; on an error the number says how many are gone already.
+// deletes in transactions of 50 rows; on an error the number says how many are gone already.
 func (s *Store) PruneAudit(ctx context.Context, keep time.Duration, limit int) (int, error) {
-	return pruneInChunks(limit, func(want int) (int, error) {
-		return write(ctx, s, "prune audit trail", func(t *tx) (int, error) {
-			old, err := t.exec(`
+	return pruneInChunks(ctx, s, "prune audit trail", limit, func(t *tx, want int) (pruned, error) {
+		old, err := t.exec(`
 DELETE FROM audit_events
  WHERE id IN (SELECT id FROM audit_events WHERE at < ?1 ORDER BY at, id LIMIT ?2)`,
-				millis(t.now.Add(-max(keep, 0))), want)
-			if err != nil || int(old) == want {
-				return int(old), err
-			}
-			many, err := t.exec(`
+			millis(t.now.Add(-max(keep, 0))), want)
+		if err != nil || int(old) == want {
+			return pruned{int(old), int(old)}, err
+		}
+		many, err := t.exec(`
 DELETE FROM audit_events
  WHERE id IN (SELECT id FROM audit_events WHERE id <= (SELECT max(id) FROM audit_events) - ?1 ORDER BY id LIMIT ?2)`,
-				s.auditRows, want-int(old))
-			return int(old + many), err
-		})
+			s.auditRows, want-int(old))
+		return pruned{int(old + many), int(old + many)}, err
 	})
 }
 

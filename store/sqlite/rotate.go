@@ -41,15 +41,30 @@ UPDATE sessions
                               ELSE min(expires_at, ?7) END
  WHERE id = ?8 AND user_id = ?9 AND current_hash = ?10 AND auth_epoch = ?11
    AND revoked_at IS NULL AND idle_expires_at > ?2 AND expires_at > ?2
-RETURNING ` + sessionColumns
+RETURNING prune_at > idle_expires_at, ` + sessionColumns
 
 // claim spends the newest token of a living session, or returns sql.ErrNoRows when it is not that.
 func claim(t *tx, r tokenjar.Rotation) (tokenjar.Session, error) {
-	return scanSession(t.row(claimSQL, r.Successor[:], millis(t.now), r.UserAgent, r.IP, r.Passive,
+	var late bool
+	row := t.row(claimSQL, r.Successor[:], millis(t.now), r.UserAgent, r.IP, r.Passive,
 		millis(t.now.Add(r.Timing.RememberIdle).Truncate(time.Second)),
 		millis(t.now.Add(r.Timing.Idle).Truncate(time.Second)),
-		r.SessionID, r.UserID, r.Presented[:], r.AuthEpoch), t.now)
+		r.SessionID, r.UserID, r.Presented[:], r.AuthEpoch)
+	s, err := scanSession(behind{row, &late}, t.now)
+	if err == nil && late {
+		// The end came nearer: the clock stepped back, or the idle time is a shorter one now.
+		_, err = t.exec(`UPDATE sessions SET prune_at = idle_expires_at WHERE id = ?1`, r.SessionID)
+	}
+	return s, err
 }
+
+// behind is a row whose first column is read to first.
+type behind struct {
+	row   scanner
+	first any
+}
+
+func (b behind) Scan(dest ...any) error { return b.row.Scan(append([]any{b.first}, dest...)...) }
 
 // judge reads the row, has it judged, and writes the verdict.
 func judge(t *tx, r tokenjar.Rotation) (tokenjar.Verdict, error) {
@@ -68,7 +83,8 @@ func judge(t *tx, r tokenjar.Rotation) (tokenjar.Verdict, error) {
 UPDATE sessions
    SET gen = ?1, current_hash = ?2, rotated_at = ?3, successor_seen = ?4, replay_count = ?5,
        late_retry_gen = ?6, late_retry_at = ?7, user_agent = ?8, ip = ?9, last_seen_at = ?10, idle_expires_at = ?11,
-       revoked_at = ?12, revoke_reason = ?13, shared_gen = ?14, shared_at = ?15, shared_ip = ?16, shared_user_agent = ?17
+       revoked_at = ?12, revoke_reason = ?13, shared_gen = ?14, shared_at = ?15, shared_ip = ?16, shared_user_agent = ?17,
+       prune_at = min(prune_at, ?11)
  WHERE id = ?18 AND gen = ?19 AND current_hash = ?20 AND revoked_at IS NULL`,
 		a.Generation, a.CurrentHash[:], millis(a.RotatedAt), a.SuccessorSeen, a.ReplayCount,
 		a.LateRetryGen, nullMillis(a.LateRetryAt), a.UserAgent, a.IP, millis(a.LastSeenAt), millis(a.IdleExpiresAt),

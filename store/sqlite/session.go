@@ -41,8 +41,8 @@ func (s *Store) CreateSession(ctx context.Context, n tokenjar.NewSession) (token
 const insertSessionSQL = `
 INSERT INTO sessions (id, user_id, auth_epoch, created_at, auth_time, last_seen_at, idle_expires_at, expires_at,
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
-       user_agent, ip, name, revoked_at, revoke_reason)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, 0, NULL, ?13, ?14, ?15, NULL, ''
+       user_agent, ip, name, revoked_at, revoke_reason, prune_at)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, 0, 0, NULL, ?13, ?14, ?15, NULL, '', ?7
  WHERE ?16 OR EXISTS (SELECT 1 FROM users WHERE id = ?2 AND active = 1 AND auth_epoch = ?3)`
 
 func insertSession(t *tx, s tokenjar.Session, ownUserStore bool) error {

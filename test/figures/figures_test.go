@@ -39,7 +39,7 @@ func TestEveryRowHasAFigureBesideTheBareOne(t *testing.T) {
 	}
 	var out strings.Builder
 	r := &run{
-		size: size{rounds: 1, window: 50 * time.Millisecond, users: 2, others: 1, clients: []int{1, 2}},
+		size: size{rounds: 1, window: 50 * time.Millisecond, users: 2, others: 1, clients: []int{1, 2}, starts: 1, few: 10, many: 2000},
 		dir:  t.TempDir(), tokenjar: program(t, "tokenjar"), bare: program(t, "bare"), out: &out,
 	}
 	dir, err := r.prepare(r.users, 0)
@@ -53,7 +53,7 @@ func TestEveryRowHasAFigureBesideTheBareOne(t *testing.T) {
 	defer server.kill()
 	l := &loginRun{run: r, server: server, slots: bare.Slots()}
 	for name, measure := range map[string]func() error{
-		"share": l.share, "bystanders": l.bystanders, "refresh": r.refresh,
+		"share": l.share, "bystanders": l.bystanders, "refresh": r.refresh, "million": r.million,
 	} {
 		if err := measure(); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -65,6 +65,8 @@ func TestEveryRowHasAFigureBesideTheBareOne(t *testing.T) {
 		"requests beside it":     `\| the same while the slots are never empty \| ` + figure + ` ms \| ` + figure + ` ms \| ` + figure + ` \|`,
 		"time within the server": `\| of that within the server, as its log says \| ` + figure + ` ms \|`,
 		"refreshes of 2 clients": `\| 2( \| ` + figure + `){6} \|`,
+		"start with sessions":    `\| start to ready, after kill -9 \(1 starts\) \| ` + figure + ` ms \| ` + figure + ` ms \| ` + figure + ` \|`,
+		"size of the database":   `\| the database file \| [\d.]+ MB \| 0\.0\d+ MB \| 1\d\.\d \|`,
 	} {
 		if !regexp.MustCompile(row).MatchString(out.String()) {
 			t.Errorf("%s: no such row in:\n%s", what, out.String())
@@ -115,6 +117,15 @@ func TestReadsWhatOthersReport(t *testing.T) {
 	want := []float64{3.45, 4}
 	if got := metrics["BenchmarkRotate/flush=0s/clients=8"]["ratio"]; len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("ratios: got %v of %v, want %v", got, maps.Collect(maps.All(metrics)), want)
+	}
+	once := measured{"B": {"ms": {2}, "ms-least": {1}, "ms-most": {3}, "s": {4}, "twice": {1, 2}}}
+	if cells, err := once.cells("B", "s", "ms+"); err != nil || strings.Join(cells, ", ") != "4.00, 2.00 [1.00–3.00]" {
+		t.Errorf("cells: got %v and %v", cells, err)
+	}
+	for _, unit := range []string{"twice", "missing", "s+"} {
+		if _, err := once.cells("B", unit); err == nil {
+			t.Errorf("%s: got no error", unit)
+		}
 	}
 	found, err := countCases([]byte(`{"Action":"start","Package":"p"}
 {"Action":"run","Package":"p","Test":"TestA"}

@@ -4,6 +4,8 @@
 //
 //	go run ./test/figures                  sign-in, refresh and process: about three minutes
 //	go run ./test/figures refresh process  some of the parts
+//	go run ./test/figures requests         behind our guard and behind others, beside a bare handler: it needs wrk
+//	go run ./test/figures rows             one of the parts with a million sessions: rows, sustained, prune, million
 //	go run ./test/figures suite            the test suite: its time and its number of cases
 //
 // It reads Linux's /proc. Client and server share the machine, so a quiet one with at least two cores is needed.
@@ -43,11 +45,13 @@ type size struct {
 	waiting  int           // sign-ins that wait for a slot: as many as the queue has places
 	beyond   int           // sign-ins beyond them, which are refused
 	clients  []int         // who refresh at once
+	few      int           // sessions in a small table
+	many     int           // and in a large one
 }
 
 var usual = size{
 	rounds: 5, window: time.Second, users: 1000, sessions: 1000, starts: 21, settle: 10 * time.Second,
-	others: 8, waiting: 64, beyond: 32, clients: []int{1, 8, 64},
+	others: 8, waiting: 64, beyond: 32, clients: []int{1, 8, 64}, few: 1000, many: 1_000_000,
 }
 
 // parts are what can be measured.
@@ -55,7 +59,9 @@ var parts = []struct {
 	name    string
 	measure func(*run) error
 }{
-	{"login", (*run).login}, {"refresh", (*run).refresh}, {"store", (*run).store}, {"process", (*run).process}, {"suite", (*run).suite},
+	{"login", (*run).login}, {"refresh", (*run).refresh}, {"store", (*run).store}, {"process", (*run).process},
+	{"requests", (*run).requests}, {"rows", (*run).rows}, {"sustained", (*run).sustained}, {"prune", (*run).prune},
+	{"million", (*run).million}, {"suite", (*run).suite},
 }
 
 func main() {
@@ -67,7 +73,7 @@ func main() {
 	}
 }
 
-// figures measures the named parts, or all but the suite.
+// figures measures the named parts, or those of the first line.
 func figures(dir string, names []string) (err error) {
 	if len(names) == 0 {
 		names = []string{"login", "refresh", "store", "process"}

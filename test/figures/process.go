@@ -71,23 +71,35 @@ func (r *run) untilReady(from, program string, args ...string) (time.Duration, e
 			}
 		}
 	}
-	begin := time.Now()
-	server, err := start(dir, program, args...)
+	server, took, err := startReady(dir, program, args...)
 	if err != nil {
 		return 0, err
 	}
-	defer server.kill()
+	server.kill()
+	return took, nil
+}
+
+// startReady starts a program in a folder and returns how long it took until it was ready.
+func startReady(dir, program string, args ...string) (*server, time.Duration, error) {
+	begin := time.Now()
+	server, err := start(dir, program, args...)
+	if err != nil {
+		return nil, 0, err
+	}
 	c := newClient(server)
 	defer c.close()
 	for {
 		a, err := c.do(http.MethodGet, "/readyz", "")
-		switch took := time.Since(begin); {
-		case err != nil:
-			return 0, err
-		case a.status == http.StatusOK:
-			return took, nil
-		case took > 30*time.Second:
-			return 0, fmt.Errorf("not ready after %s: %d %s", took, a.status, a.body)
+		took := time.Since(begin)
+		if err == nil && a.status == http.StatusOK {
+			return server, took, nil
+		}
+		if err == nil && took > 30*time.Second {
+			err = fmt.Errorf("not ready after %s: %d %s", took, a.status, a.body)
+		}
+		if err != nil {
+			server.kill()
+			return nil, 0, err
 		}
 	}
 }

@@ -1,20 +1,14 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -119,54 +113,4 @@ func newCommits(path string, rows int) (*commits, error) {
 func (c *commits) one(worker int) error {
 	_, err := c.db.ExecContext(context.Background(), `UPDATE sessions SET gen = gen + 1 WHERE id = ?`, worker)
 	return err
-}
-
-// store has the store's own benchmark run and gathers what it reports.
-func (r *run) store() error {
-	bench := exec.Command("go", "test", "-run", "^$", "-bench", "^BenchmarkRotate$", "-benchtime", "3x",
-		"-count", fmt.Sprint(r.rounds), "./store/sqlite")
-	bench.Dir, bench.Stderr = r.module, os.Stderr
-	out, err := bench.Output()
-	if err != nil {
-		return fmt.Errorf("benchmark: %w\n%s", err, out)
-	}
-	found := benchmarkMetrics(out)
-	r.table("Refresh rotations in the store", "clients", "ratio", "rotations/s", "ratio with 1 ms flush", "rotations/s")
-	for _, n := range []int{1, 8, 64} { // of the benchmark
-		cells := []string{fmt.Sprint(n)}
-		for _, flush := range []string{"0s", "1ms"} {
-			m := found[fmt.Sprintf("BenchmarkRotate/flush=%s/clients=%d", flush, n)]
-			if len(m["ratio"]) == 0 {
-				return fmt.Errorf("the benchmark reports no ratio for %d clients:\n%s", n, out)
-			}
-			cells = append(cells, spreadOf(m["ratio"]).String(), number(spreadOf(m["rotations/s"]).median))
-		}
-		r.row(cells...)
-	}
-	return nil
-}
-
-// benchmarkMetrics reads the lines of go test -bench: for each name, without the number of processors at its end, the
-// values of each unit.
-func benchmarkMetrics(out []byte) map[string]map[string][]float64 {
-	found := make(map[string]map[string][]float64)
-	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
-			continue
-		}
-		name := fields[0]
-		if dash := strings.LastIndexByte(name, '-'); dash > 0 {
-			name = name[:dash]
-		}
-		if found[name] == nil {
-			found[name] = make(map[string][]float64)
-		}
-		for pair := range slices.Chunk(fields[2:], 2) {
-			if value, err := strconv.ParseFloat(pair[0], 64); err == nil && len(pair) == 2 {
-				found[name][pair[1]] = append(found[name][pair[1]], value)
-			}
-		}
-	}
-	return found
 }
