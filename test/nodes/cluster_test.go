@@ -267,43 +267,39 @@ func findNginx(t testing.TB) string {
 	return ""
 }
 
-// startNginx starts an nginx that asks the nodes in turn, as docs/howto/nginx.md says.
+// startNginx starts an nginx that asks nodes in turns. Its configuration is that of docs/howto/nginx.md, without TLS and with
+// other addresses.
 func (c *cluster) startNginx(t testing.TB, nginx string, nodes []*node) {
 	t.Helper()
 	dir := t.TempDir()
+	shown, err := os.ReadFile("../../examples/nginx/nodes.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	servers := regexp.MustCompile(`(?m)^ +server 10\.0\.0\.11:8080 (.*)\n( +server 10\..*\n)*`)
+	found := servers.FindStringSubmatch(string(shown))
+	if found == nil {
+		t.Fatal("examples/nginx/nodes.conf has no nodes")
+	}
 	var upstream strings.Builder
 	for _, n := range nodes {
-		fmt.Fprintf(&upstream, "server %s %s; ", n.address, nginxServer)
+		fmt.Fprintf(&upstream, "server %s %s\n", n.address, found[1])
 	}
+	site := servers.ReplaceAllLiteralString(string(shown), upstream.String())
+	site = regexp.MustCompile(`(?m)^ +ssl_.*\n`).ReplaceAllLiteralString(site, "")
+	site = strings.NewReplacer("listen 443 ssl;", "listen "+c.front+" backlog=4096; keepalive_requests 1000000;",
+		"$scheme", `""`, "$host;", "$http_host;",
+		"proxy_cache off;", "proxy_cache off; add_header X-Node $upstream_addr always;").Replace(site)
 	conf := fmt.Sprintf(`daemon off;
 master_process off;
 pid %[1]s/nginx.pid;
 error_log stderr error;
-worker_rlimit_nofile 8192;
 events { worker_connections 4096; }
 http {
   access_log off;
   client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-  upstream tokenjar { %[2]s }
-  server {
-    listen %[3]s backlog=4096;
-    keepalive_requests 1000000;
-    location / {
-      proxy_pass http://tokenjar;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $http_host;
-      proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header X-Forwarded-Proto "";
-      proxy_set_header Forwarded "";
-      proxy_buffers 8 16k;
-      proxy_buffer_size 16k;
-      add_header X-Node $upstream_addr always;
-      %[4]s
-    }
-  }
-}
-`, dir, upstream.String(), c.front, nginxRetries)
+%[2]s}
+`, dir, site)
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
@@ -331,12 +327,6 @@ http {
 		return true
 	})
 }
-
-// What docs/howto/nginx.md says of several nodes.
-const (
-	nginxServer  = "max_fails=1 fail_timeout=1s"
-	nginxRetries = "proxy_next_upstream error; proxy_connect_timeout 2s;"
-)
 
 // through returns a transport to one node, or to nginx (nil), whatever the host of a URL.
 func (c *cluster) through(n *node) *http.Transport {

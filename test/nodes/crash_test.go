@@ -2,8 +2,6 @@ package nodes
 
 import (
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,9 +29,10 @@ func TestF01AServerOnSQLiteIsKilledUnderLoad(t *testing.T) {
 	c := &cluster{url: n.settings["PUBLIC_URL"], front: n.address, nodes: []*node{n}}
 	t.Cleanup(c.closeIdle)
 	s := c.storm(t, 4, "ada")
-	rounds := killRounds(t, 8)
-	for range rounds {
-		s.goOn(t, 25)
+	rounds := stress.Times(t, 10)
+	for round := range rounds {
+		progress(t, round, rounds)
+		s.goOn(t, 15)
 		n.kill()
 		n.start(t)
 	}
@@ -43,18 +42,11 @@ func TestF01AServerOnSQLiteIsKilledUnderLoad(t *testing.T) {
 	t.Logf("%d rounds", rounds)
 }
 
-// killRounds is how often something is killed. TOKENJAR_KILL_ROUNDS replaces the number.
-func killRounds(t testing.TB, n int) int {
-	t.Helper()
-	text := os.Getenv("TOKENJAR_KILL_ROUNDS")
-	if text == "" {
-		return stress.Times(t, n)
+// progress says how far a long test is.
+func progress(t testing.TB, done, of int) {
+	if tenth := max(of/10, 20); done > 0 && done%tenth == 0 {
+		t.Logf("%d of %d", done, of)
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("TOKENJAR_KILL_ROUNDS is %q, but must be a number of at least 1", text)
-	}
-	return n
 }
 
 // PostgreSQL is killed in mid-storm and started again, and so is one of the nodes. While the database is away every answer is
@@ -67,8 +59,9 @@ func TestF02PostgreSQLIsKilledUnderLoad(t *testing.T) {
 	page := c.browser(t, nil)
 	page.signIn(t, "ada")
 	var recovered []time.Duration
-	rounds := killRounds(t, 4)
+	rounds := stress.Times(t, 4)
 	for round := range rounds {
+		progress(t, round, rounds)
 		s.goOn(t, 20)
 		db.Kill(t)
 		refused := s.refused.Load()

@@ -175,7 +175,8 @@ func TestT11RefreshesAndSignOutsOnSeveralNodes(t *testing.T) {
 			cookies := lane%2 == 0
 			at := func(n *node) *history.HTTP { return c.http(n, "ada", cookies, &f) }
 			j := &history.Journal{}
-			for int(done.Add(1)) <= total && !t.Failed() {
+			for n := done.Add(1); int(n) <= total && !t.Failed(); n = done.Add(1) {
+				progress(t, int(n), total)
 				*j = history.Journal{}
 				in := asked(t.Context(), j, "sign-in", history.Login, history.Tokens{}, func(ctx context.Context, _ history.Tokens) history.Answer {
 					return at(nil).Login(ctx)
@@ -202,7 +203,7 @@ func TestT11RefreshesAndSignOutsOnSeveralNodes(t *testing.T) {
 						}
 					})
 				}
-				out := at(c.nodes[int(done.Load())%2])
+				out := at(c.nodes[n%2])
 				rivals.Go(func() {
 					if a := asked(t.Context(), j, "sign-out", history.Revoke, in.Tokens, out.Revoke); a.Outcome != history.OK {
 						t.Errorf("sign-out: %s %v", a.Note, a.Err)
