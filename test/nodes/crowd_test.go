@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A crowd is pages that ask nginx for one thing after another. Whatever is done to the nodes, each of their answers has to
@@ -22,6 +23,9 @@ type crowd struct {
 	wrong []string
 }
 
+// pace is what a page waits between two questions: what is tested is not how many there may be.
+const pace = 50 * time.Millisecond
+
 // crowd signs n pages in and lets them loose.
 func (c *cluster) crowd(t testing.TB, n int, user string) *crowd {
 	t.Helper()
@@ -35,7 +39,7 @@ func (c *cluster) crowd(t testing.TB, n int, user string) *crowd {
 				select {
 				case <-w.gone:
 					return
-				default:
+				case <-time.After(pace):
 				}
 				method, path := http.MethodGet, "/auth/user"
 				switch step % 4 {
