@@ -149,7 +149,9 @@ var flows = []flow{
 		run: func(ctx context.Context, s *scene) error {
 			return keep(s)(s.OpenSession(ctx, s.user, tokenjar.Credentials{Replaces: s.SignedSessions([]string{s.mine.AccessToken}, nil)}))
 		},
-		done: func(t *testing.T, s *scene) bool { return s.got.SessionID != "" && s.live(t, s.got) && !s.live(t, s.mine) }},
+		done: func(t *testing.T, s *scene) bool {
+			return s.got.SessionID != "" && s.live(t, s.got) && !s.live(t, s.mine)
+		}},
 	{name: "refresh", calls: "User Rotate",
 		run: func(ctx context.Context, s *scene) error {
 			return keep(s)(s.Refresh(ctx, tokenjar.RefreshRequest{Token: s.mine.RefreshToken}))

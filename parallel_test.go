@@ -55,6 +55,8 @@ func TestR1TenThousandParallelRotationsForkNothing(t *testing.T) { // T-01, T-02
 		rotations := 10_000
 		if _, slow := w.store.(interface{ Close() error }); slow {
 			rotations = 400
+		} else if stress.Race {
+			rotations = 2000
 		}
 		nodes := []*world{w, w.second(t)}
 		users := make([]tokenjar.User, chains)

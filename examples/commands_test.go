@@ -122,6 +122,7 @@ func TestTheCommandsOfTheHowToPages(t *testing.T) {
 		{"end-sessions.md", nil, map[int]func(h *house){
 			0: func(h *house) { h.soon("token_revoked", h.user) },
 		}},
+		{"torture.md", []string{"openssl"}, nil},
 		{"bearer-clients.md", []string{"curl", "sed"}, nil},
 		{"monitor.md", []string{"sqlite3"}, nil},
 	} {

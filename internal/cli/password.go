@@ -17,29 +17,48 @@ import (
 
 // readPassword reads a new password: one line of standard input, or typed twice without being shown.
 func (o *options) readPassword(fromStdin bool) (tokenjar.Password, error) {
+	typed, err := o.typePassword(fromStdin, "Password: ", "The same again: ")
+	if err == nil && typed[0] != typed[len(typed)-1] {
+		err = errors.New("the two passwords differ: nothing was changed")
+	}
+	if err != nil {
+		return "", err
+	}
+	return typed[0], nil
+}
+
+// askPassword reads a password that is in use: one line of standard input, or typed once without being shown.
+func (o *options) askPassword(fromStdin bool) (tokenjar.Password, error) {
+	typed, err := o.typePassword(fromStdin, "Password: ")
+	if err != nil {
+		return "", err
+	}
+	return typed[0], nil
+}
+
+// typePassword reads one line of standard input, or what is typed at each of the prompts.
+func (o *options) typePassword(fromStdin bool, prompts ...string) ([]tokenjar.Password, error) {
 	if fromStdin {
-		return passwordLine(o.stdin)
+		line, err := passwordLine(o.stdin)
+		return []tokenjar.Password{line}, err
 	}
 	terminal, ok := o.stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
-		return "", usagef("standard input is no terminal to ask for the password: use --password-stdin")
+		return nil, usagef("standard input is no terminal to ask for the password: use --password-stdin")
 	}
 	stop := showAgain(int(terminal.Fd()))
 	defer stop()
-	typed := make([][]byte, 2)
-	for i, prompt := range []string{"Password: ", "The same again: "} {
+	var typed []tokenjar.Password
+	for _, prompt := range prompts {
 		fmt.Fprint(o.stderr, prompt)
-		var err error
-		typed[i], err = term.ReadPassword(int(terminal.Fd()))
+		line, err := term.ReadPassword(int(terminal.Fd()))
 		fmt.Fprintln(o.stderr)
 		if err != nil {
-			return "", fmt.Errorf("read password: %w", err)
+			return nil, fmt.Errorf("read password: %w", err)
 		}
+		typed = append(typed, tokenjar.Password(line))
 	}
-	if !bytes.Equal(typed[0], typed[1]) {
-		return "", errors.New("the two passwords differ: nothing was changed")
-	}
-	return tokenjar.Password(typed[0]), nil
+	return typed, nil
 }
 
 // passwordLine reads a password as it stands on one line, blanks included.

@@ -65,30 +65,23 @@ type Setup struct {
 	Store func(t testing.TB, now func() time.Time) Store
 	// Between stands between the server and its store.
 	Between func(*FaultyStore) server.Store
+	// Beside makes it another node of the same deployment: it shares that world's clock and what is in its store.
+	Beside *World
 }
 
 // Start runs a server until the test ends. Then it fails the test if a canary, a password, a token or the secret stands
 // in the log, or if the server panicked.
 func Start(t testing.TB, setups ...Setup) *World {
 	t.Helper()
-	w := &World{
-		Clock: tokenjartest.NewClock(time.Now().Truncate(time.Second)),
-		Log:   &Log{},
-	}
-	w.Store = &FaultyStore{Store: memory.New(memory.Config{Now: w.Clock.Now})}
+	w := &World{Log: &Log{}}
 	for _, s := range setups {
-		if s.Store != nil {
-			w.Store.Store = s.Store(t, w.Clock.Now)
+		if s.Beside != nil {
+			w.Clock, w.Store = s.Beside.Clock, &FaultyStore{Store: s.Beside.Store.Store}
 		}
 	}
-	for i, name := range []string{Ada, Eve, Disabled} {
-		u := tokenjar.User{
-			ID: "user-" + name, Username: name, Email: name + "@example.com", FirstName: strings.ToUpper(name[:1]) + name[1:],
-			PasswordHash: tokenjartest.PasswordHash(), Active: i < 2, CreatedAt: w.Clock.Now(),
-		}
-		if err := w.Store.Store.CreateUser(t.Context(), u); err != nil {
-			t.Fatal(err)
-		}
+	if w.Store == nil {
+		w.Clock = tokenjartest.NewClock(time.Now().Truncate(time.Second))
+		w.Store = newStore(t, w.Clock, setups)
 	}
 	cfg := config.Defaults()
 	cfg.Listen = "127.0.0.1:0"
@@ -133,6 +126,27 @@ func Start(t testing.TB, setups ...Setup) *World {
 		w.checkLog(t)
 	})
 	return w
+}
+
+// newStore returns a store with the users of every world.
+func newStore(t testing.TB, clock *tokenjartest.Clock, setups []Setup) *FaultyStore {
+	t.Helper()
+	store := &FaultyStore{Store: memory.New(memory.Config{Now: clock.Now})}
+	for _, s := range setups {
+		if s.Store != nil {
+			store.Store = s.Store(t, clock.Now)
+		}
+	}
+	for i, name := range []string{Ada, Eve, Disabled} {
+		u := tokenjar.User{
+			ID: "user-" + name, Username: name, Email: name + "@example.com", FirstName: strings.ToUpper(name[:1]) + name[1:],
+			PasswordHash: tokenjartest.PasswordHash(), Active: i < 2, CreatedAt: clock.Now(),
+		}
+		if err := store.Store.CreateUser(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return store
 }
 
 // Stop tells the server to stop, as a signal does. It does not wait.

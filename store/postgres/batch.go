@@ -26,7 +26,7 @@ import (
 
 const (
 	maxBatch     = 64
-	claimWorkers = 8
+	claimWorkers = 4
 )
 
 // A claim is one call that waits.

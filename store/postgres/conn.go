@@ -68,7 +68,7 @@ SELECT set_config('synchronous_commit',
        set_config('idle_in_transaction_session_timeout', $1, false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false)`,
-		strconv.FormatInt(timeout.Milliseconds(), 10), strconv.FormatInt(timeout.Milliseconds()/2, 10))
+		pgx.QueryExecModeSimpleProtocol, strconv.FormatInt(timeout.Milliseconds(), 10), strconv.FormatInt(timeout.Milliseconds()/2, 10))
 	return err
 }
 
@@ -98,12 +98,51 @@ func lookAround(ctx context.Context, c *pgx.Conn, log *slog.Logger) (place, erro
 	return place{schema: *schema, channel: "tokenjar_" + hex.EncodeToString(sum[:8])}, nil
 }
 
+// errPooled says that something between us and the server deals out its connections anew for each transaction.
+var errPooled = errors.New("a pooler in transaction mode is between this program and the server, and would lose the settings of its " +
+	"connections: name the server itself, or a pool in session mode")
+
+// notPooled refuses a pooler in transaction mode. Behind a pooler the server's process is not the one that was named at
+// the start of the connection. In session mode it stays the same while somebody else has a transaction open; in
+// transaction mode whoever comes next gets the one that is free.
+func notPooled(ctx context.Context, pool *pgxpool.Pool, c *pgxpool.Conn) error {
+	process := func(c *pgxpool.Conn) (pid uint32, err error) {
+		err = c.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
+		return pid, err
+	}
+	mine, err := process(c)
+	if err != nil || mine == c.Conn().PgConn().PID() {
+		return err
+	}
+	other, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer other.Release()
+	begun, err := other.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer begun.Rollback(ctx)
+	theirs, err := process(other)
+	if err != nil {
+		return err
+	}
+	again, err := process(c)
+	if err == nil && (theirs == mine || again != mine) {
+		err = errPooled
+	}
+	return err
+}
+
 // inWords says what an error means for a start; public is what storeError made of cause.
 func inWords(cause, public error) error {
 	var dns *net.DNSError
 	switch state := sqlState(cause); {
 	case cause == nil:
 		return nil
+	case errors.Is(cause, errPooled), state == stateNoStatement, state == stateStatementTaken:
+		return errPooled
 	case state == stateInvalidPassword, state == stateInvalidAuth:
 		return fmt.Errorf("the server refuses this user or password: check user and password of the database URL, "+
 			"PGPASSWORD or PGPASSFILE, and pg_hba.conf: %w", public)

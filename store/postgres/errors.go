@@ -37,6 +37,8 @@ const (
 	stateTooMany          = "53300"
 	stateLockNotAvailable = "55P03"
 	stateQueryCanceled    = "57014"
+	stateNoStatement      = "26000" // that was prepared on another connection: there is a pooler
+	stateStatementTaken   = "42P05"
 )
 
 // unavailable reports whether an error of this SQLSTATE says nothing about any row: the database could not be asked, did
@@ -59,7 +61,8 @@ func unavailable(state string) bool {
 		return true
 	}
 	switch state {
-	case stateNoDatabase, stateNoSchema, stateNoPermission, "26000", "42P01", "42703", "0A000": // somebody changes the schema
+	case stateNoDatabase, stateNoSchema, stateNoPermission, stateNoStatement, stateStatementTaken,
+		"42P01", "42703", "0A000": // somebody changes the schema
 		return true
 	}
 	return false

@@ -17,17 +17,21 @@ import (
 // the row as that left it, and finds none that holds. Whatever the statement does not match is locked, read and judged
 // in a transaction. Between the two anything may happen: the judgement begins afresh.
 func (s *Store) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdict, error) {
-	const op = "rotate session"
 	if !r.UserGone {
 		rotated, err := s.claims.claim(ctx, r)
 		if err == nil {
 			return tokenjar.Verdict{Outcome: tokenjar.OutcomeRotated, Session: rotated, Changed: true}, nil
 		}
 		if !errors.Is(err, pgx.ErrNoRows) {
-			return tokenjar.Verdict{}, storeError(op, err)
+			return tokenjar.Verdict{}, storeError("rotate session", err)
 		}
 	}
-	return write(ctx, s, op, func(t *tx) (tokenjar.Verdict, error) { return judge(t, r) })
+	return s.judge(ctx, r)
+}
+
+// judge decides without a claim.
+func (s *Store) judge(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdict, error) {
+	return write(ctx, s, "rotate session", func(t *tx) (tokenjar.Verdict, error) { return judge(t, r) })
 }
 
 // judge reads the row, has it judged, and writes the verdict. It holds the row's lock from the reading on, so a revocation,

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tokenjar/tokenjar"
@@ -82,7 +83,8 @@ type tuning struct {
 
 // hooks let tests reach into the store.
 type hooks struct {
-	batch func(size int) // before a batch is sent
+	batch  func(size int)  // before a batch is sent
+	tracer pgx.QueryTracer // sees every statement
 }
 
 func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err error) {
@@ -105,6 +107,7 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 	if err != nil {
 		return nil, err
 	}
+	config.ConnConfig.Tracer = t.hooks.tracer
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, storeError("connect", err)
@@ -132,6 +135,9 @@ func setUp(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, steps []st
 	if err != nil {
 		return place{}, err
 	}
+	if err := notPooled(ctx, pool, c); err != nil {
+		return place{}, inWords(err, storeError("look at the server", err))
+	}
 	if err := migrate(ctx, c.Conn(), where.schema, steps); err != nil {
 		return place{}, err
 	}
@@ -148,7 +154,7 @@ func orDefault[T int | int64 | time.Duration](v, def T) T {
 }
 
 // Close waits for the calls that are under way, refuses further ones with [tokenjar.ErrStoreUnavailable], and ends the
-// connections. It may be called twice.
+// connections, which takes up to 15 seconds where the server is cut off. It may be called twice.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.closed.Store(true)
