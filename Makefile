@@ -67,7 +67,7 @@ peers-bench: ## the tables of docs/performance.md about tokens, beside golang-jw
 	cd test/peers && go test -run '^$$' -bench . -benchtime 1x
 
 .PHONY: figures
-figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite, requests, rows, sustained, prune or million for others
+figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite, requests, rows, sustained, prune, million or nodes for others
 	go run ./test/figures $(PARTS)
 
 .PHONY: crash
@@ -75,5 +75,6 @@ crash: ## kill -9 in mid-storm, many rounds (TOKENJAR_CRASH_ROUNDS, default 200)
 	TOKENJAR_CRASH_ROUNDS=$${TOKENJAR_CRASH_ROUNDS:-200} go test -run 'Kill|Crash' -timeout 60m -v ./store/sqlite
 
 .PHONY: stress
-stress: ## races by seed, parallel rotations and histories, TOKENJAR_STRESS (default 100) times as long as in the tests
+stress: ## races by seed, parallel rotations, histories and killed processes, TOKENJAR_STRESS (default 100) times as long as in the tests
 	TOKENJAR_STRESS=$${TOKENJAR_STRESS:-100} go test -run 'Parallel|Seeded|Histories|RacingAHundred' -timeout 6h -v . ./internal/server
+	TOKENJAR_STRESS=$${TOKENJAR_STRESS:-100} go test -run 'F01|F02|T02|T11' -timeout 24h -v ./test/nodes

@@ -21,6 +21,10 @@ const (
 // MaxStaleness is how long a node accepts access tokens without having learned of revocations.
 const MaxStaleness = 30 * time.Second
 
+// freshFor is how old the news of revocations may be while a request trusts them: the bound within which a node learns of
+// what has ended elsewhere. They are older where polls fail, and where the process or its machine has stood still.
+const freshFor = time.Second
+
 // catchUpTimeout is how long a request waits for news of revocations, when the clock says that they are old although the
 // last poll succeeded.
 const catchUpTimeout = time.Second
@@ -67,29 +71,31 @@ func (s *Service) CheckSessionBy(ctx context.Context, id Identity, check Session
 		}
 		return err
 	case CheckCached:
-		if s.cfg.SessionCheck == CheckStateless { // which Authenticate has not asked
-			if s.Ended(id.SessionID) != nil {
-				return ErrTokenRevoked
-			}
-			if s.claims.outdated(func() string { return id.UserID }, id.claimsGen) {
-				return ErrTokenExpired
-			}
+		if err := s.checkFresh(ctx); err != nil {
+			return err
 		}
-		return s.checkFresh(ctx)
+		// Authenticate has asked the same, but not of what was learned just now, and not with CheckStateless.
+		if s.Ended(id.SessionID) != nil {
+			return ErrTokenRevoked
+		}
+		if s.claims.outdated(func() string { return id.UserID }, id.claimsGen) {
+			return ErrTokenExpired
+		}
 	}
 	return nil
 }
 
-// checkFresh refuses while nobody can tell which sessions have ended elsewhere. When the clock has jumped, or the process
-// has stood still, the news are fetched at once: nobody is refused because of the moment until the next poll.
+// checkFresh refuses while nobody can tell which sessions have ended elsewhere. When the process has stood still, or the
+// clock has jumped, the news are fetched at once: nobody is let in by old ones, nor refused because of the moment until the
+// next poll.
 func (s *Service) checkFresh(ctx context.Context) error {
-	if !s.revoked.stale(s.now()) {
+	if s.upToDate(s.now()) {
 		return nil
 	}
 	running := s.running.Load()
 	if running && !s.revoked.failing.Load() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), catchUpTimeout)
-		err := s.pollIf(ctx, func() bool { return s.revoked.stale(s.now()) })
+		err := s.pollIf(ctx, func() bool { return !s.upToDate(s.now()) })
 		cancel()
 		if err == nil {
 			return nil
@@ -97,12 +103,22 @@ func (s *Service) checkFresh(ctx context.Context) error {
 		s.revoked.failing.Store(true) // nobody else waits until a poll succeeds
 	}
 	switch {
-	case s.cfg.AllowStaleSessions:
+	case s.upToDate(s.now()):
 		return nil
 	case !running:
 		return fmt.Errorf("%w: revocations are not learned of, because Service.Run is not running", ErrStoreUnavailable)
 	}
 	return fmt.Errorf("%w: Service.Run has learned of no revocations for more than %s", ErrStoreUnavailable, MaxStaleness)
+}
+
+// upToDate reports whether a request may trust what is known of revocations: because it is new, or because nothing newer
+// can be had and it is not stale, or may be.
+func (s *Service) upToDate(now time.Time) bool {
+	if s.revoked.within(freshFor, now) {
+		return true
+	}
+	unable := s.revoked.failing.Load() || !s.running.Load()
+	return unable && (s.cfg.AllowStaleSessions || s.revoked.within(MaxStaleness, now))
 }
 
 // staleness is how long ago this node last learned of revocations.

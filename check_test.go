@@ -145,11 +145,47 @@ func TestAClockThatJumpsRefusesNobodyWhileTheStoreAnswers(t *testing.T) { // C-1
 		t.Fatal(err)
 	}
 	w.clock.advance(time.Hour)
-	if err := checked(t, w, g); err != nil {
+	wantErr(t, checked(t, w, g), tokenjar.ErrTokenRevoked) // what it fetched counts
+	_, err = w.Authenticate(g.AccessToken)
+	wantErr(t, err, tokenjar.ErrTokenRevoked)
+}
+
+func TestANodeThatStoodStillLearnsBeforeItTrusts(t *testing.T) { // F-18
+	store := &deafStore{}
+	w := newWorld(t, func(c *tokenjar.Config) {
+		store.Store = c.Store.(*memory.Store)
+		c.Store, c.AccessLifetime = store, 24*time.Hour
+	})
+	run(t, w.Service)
+	other, err := tokenjar.New(t.Context(), w.cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = w.Authenticate(g.AccessToken) // what it fetched counts
-	wantErr(t, err, tokenjar.ErrTokenRevoked)
+	ended, goesOn := w.login(t), w.login(t)
+	for _, g := range []tokenjar.Grant{ended, goesOn} {
+		if _, err := w.Authenticate(g.AccessToken); err != nil || checked(t, w, g) != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := other.Logout(t.Context(), other.SignedSessions([]string{ended.AccessToken}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(2 * time.Second)
+	if _, ok := w.Recognize(ended.AccessToken, ""); ok {
+		t.Error("recognized by what was known before")
+	}
+	wantErr(t, checked(t, w, ended), tokenjar.ErrTokenRevoked)
+	if err := checked(t, w, goesOn); err != nil {
+		t.Error(err)
+	}
+	store.down.Store(true) // an outage: what was learned last counts for a while
+	w.clock.advance(2 * time.Second)
+	if err := checked(t, w, goesOn); err != nil {
+		t.Error(err)
+	}
+	if _, ok := w.Recognize(goesOn.AccessToken, ""); !ok {
+		t.Error("not recognized in an outage that has just begun")
+	}
 }
 
 func TestRequestsDoNotWaitForAStoreThatIsDown(t *testing.T) { // F-group: 503 at once

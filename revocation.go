@@ -108,11 +108,11 @@ func (r *revocations) count() int {
 	return len(r.entries)
 }
 
-// stale reports whether this node has not learned of revocations for more than [MaxStaleness]. A clock that has been set
-// back says nothing of how long it was, so that counts as stale until the next poll.
-func (r *revocations) stale(now time.Time) bool {
+// within reports whether this node has learned of revocations within a time. A clock that has been set back says nothing of
+// how long it was, so that it counts as too long until the next poll.
+func (r *revocations) within(d time.Duration, now time.Time) bool {
 	age := now.Sub(*r.polled.Load())
-	return age > MaxStaleness || age < -time.Second
+	return -time.Second <= age && age <= d
 }
 
 // A filter tells of most sessions that they are not in a set, without a lock (a Bloom filter in which each member has

@@ -105,7 +105,7 @@ func (s *Service) Recognize(access, refresh string) (Identity, bool) {
 	switch {
 	case !e.ValidAt(now), s.cfg.SessionCheck == CheckDatabase:
 		return Identity{}, false
-	case s.cfg.SessionCheck == CheckCached && !s.cfg.AllowStaleSessions && s.revoked.stale(now):
+	case s.cfg.SessionCheck == CheckCached && !s.upToDate(now):
 		return Identity{}, false
 	case refresh != "" && !s.owners.known(refresh, m.userID()):
 		return Identity{}, false

@@ -7,15 +7,19 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
 
 // Main runs the command that the program was called with and returns its exit code.
-func Main() int {
+func Main() int { return MainAt(time.Now) }
+
+// MainAt does so by a clock: tests have nodes whose clock is wrong.
+func MainAt(now func() time.Time) int {
 	ignorePipe()
 	return run(context.Background(), os.Args[1:], world{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), now: now,
 	})
 }
 
@@ -25,6 +29,7 @@ type world struct {
 	stdout  io.Writer
 	stderr  io.Writer
 	environ []string
+	now     func() time.Time // of a server; nil: the machine's
 }
 
 // run is Main with everything named.

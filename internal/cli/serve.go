@@ -100,7 +100,7 @@ func (o *options) serve(ctx context.Context, flags map[string]string) (err error
 
 	var address net.Addr
 	s, err := server.Open(ctx, cfg.Config, secret, store, server.Options{
-		Logger: log, LogDropped: lines.Dropped, Version: version().Version, Notice: notice, Secret: secretAgain(cfg),
+		Now: o.now, Logger: log, LogDropped: lines.Dropped, Version: version().Version, Notice: notice, Secret: secretAgain(cfg),
 		Ready: func(url string) {
 			fmt.Fprintf(o.stdout, "tokenjar serves %s (listening on %s)\n", url, address)
 		},

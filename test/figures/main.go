@@ -6,6 +6,7 @@
 //	go run ./test/figures refresh process  some of the parts
 //	go run ./test/figures requests         behind our guard and behind others, beside a bare handler: it needs wrk
 //	go run ./test/figures rows             one of the parts with a million sessions: rows, sustained, prune, million
+//	go run ./test/figures nodes            several nodes on one PostgreSQL, behind nginx
 //	go run ./test/figures suite            the test suite: its time and its number of cases
 //
 // It reads Linux's /proc. Client and server share the machine, so a quiet one with at least two cores is needed.
@@ -61,7 +62,7 @@ var parts = []struct {
 }{
 	{"login", (*run).login}, {"refresh", (*run).refresh}, {"store", (*run).store}, {"process", (*run).process},
 	{"requests", (*run).requests}, {"rows", (*run).rows}, {"sustained", (*run).sustained}, {"prune", (*run).prune},
-	{"million", (*run).million}, {"suite", (*run).suite},
+	{"million", (*run).million}, {"nodes", (*run).nodes}, {"suite", (*run).suite},
 }
 
 func main() {

@@ -19,18 +19,27 @@ var stores = []struct{ name, pkg string }{
 // ofStores runs a benchmark of every store and gives what each has reported to row.
 func (r *run) ofStores(benchmark string, row func(store string, m measured) error, flags ...string) error {
 	for _, s := range stores {
-		bench := exec.Command("go", append([]string{"test", "-run", "^$", "-bench", "^Benchmark" + benchmark + "$"}, append(flags, s.pkg)...)...)
-		bench.Dir, bench.Stderr = r.module, os.Stderr
-		bench.Env = append(os.Environ(), "TMPDIR="+r.dir) // where it puts its databases
-		out, err := bench.Output()
+		out, err := r.benchmark([]string{"TMPDIR=" + r.dir}, s.pkg, benchmark, flags...) // it puts its databases there
 		if err != nil {
-			return fmt.Errorf("benchmark: %w\n%s", err, out)
+			return err
 		}
 		if err := row(s.name, benchmarkMetrics(out)); err != nil {
 			return fmt.Errorf("%w\n%s", err, out)
 		}
 	}
 	return nil
+}
+
+// benchmark runs a benchmark of a package, with more in its environment, and returns what it prints.
+func (r *run) benchmark(environ []string, pkg, name string, flags ...string) ([]byte, error) {
+	bench := exec.Command("go", append([]string{"test", "-run", "^$", "-bench", "^Benchmark" + name + "$"}, append(flags, pkg)...)...)
+	bench.Dir, bench.Stderr = r.module, os.Stderr
+	bench.Env = append(os.Environ(), environ...)
+	out, err := bench.Output()
+	if err != nil {
+		return nil, fmt.Errorf("benchmark: %w\n%s", err, out)
+	}
+	return out, nil
 }
 
 // store measures commits that are shared against one transaction each.
