@@ -44,7 +44,7 @@ func TestF01AServerOnSQLiteIsKilledUnderLoad(t *testing.T) {
 
 // progress says how far a long test is.
 func progress(t testing.TB, done, of int) {
-	if tenth := max(of/10, 20); done > 0 && done%tenth == 0 {
+	if of >= 100 && done > 0 && done%(of/10) == 0 {
 		t.Logf("%d of %d", done, of)
 	}
 }
