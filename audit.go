@@ -76,7 +76,11 @@ type floodKey struct{ name, reason, userID, sessionID, ip string }
 
 // isFlood reports whether events like this one cost their sender next to nothing.
 func (e AuditEvent) isFlood() bool {
-	return strings.HasPrefix(e.Reason, "limit_") || e.Name == eventGraceReplay || e.Name == eventLostRace
+	switch e.Name {
+	case eventGraceReplay, eventLostRace, eventEnded, eventReused:
+		return true
+	}
+	return strings.HasPrefix(e.Reason, "limit_")
 }
 
 // coalesce reports whether an event has been counted instead of being kept. The first of a flood is kept as it is.

@@ -31,8 +31,11 @@ func (s *Service) Run(ctx context.Context) error {
 		{"learn of revocations and keys", pollEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return pollEvery, s.pollNews(ctx)
 		}},
-		{"note what was used, and write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
-			return flushEvery, errors.Join(s.flushSeen(ctx), s.flushShared(ctx), s.flushAudit(ctx))
+		{"note what was used", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
+			return flushEvery, errors.Join(s.flushSeen(ctx), s.flushShared(ctx))
+		}},
+		{"write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
+			return flushEvery, s.flushAudit(ctx)
 		}},
 		{"delete what is over", pruneEvery, 1, func(ctx context.Context) (time.Duration, error) {
 			s.revoked.forget(s.now())

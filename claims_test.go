@@ -3,9 +3,11 @@ package tokenjar_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/store/memory"
 )
 
 // What claims are built from changes while tokens live.
@@ -197,4 +199,60 @@ func TestS02AStricterCheckFindsWhatAWeakerOneDoesNot(t *testing.T) {
 	for _, check := range []tokenjar.SessionCheck{tokenjar.CheckCached, tokenjar.CheckDatabase} {
 		wantErr(t, w.CheckSessionBy(t.Context(), id, check), tokenjar.ErrTokenRevoked)
 	}
+}
+
+func TestS06AnAnswerThatIsKeptIsNotGivenWithOlderClaims(t *testing.T) { // T-23
+	for _, several := range []bool{false, true} {
+		w := newWorld(t, withRole, func(c *tokenjar.Config) {
+			if several {
+				watched(c)
+			}
+		})
+		first := w.login(t)
+		next := w.mustRefresh(t, first)
+		if w.staff(t, next.AccessToken) {
+			t.Fatal("staff from the beginning")
+		}
+		if err := w.SetUserRoles(t.Context(), w.user.ID, tokenjar.Roles{Staff: true}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			again, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: first.RefreshToken, Renewal: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameTokens(t, next, again)
+			if !w.staff(t, again.AccessToken) {
+				t.Fatal("the answer has the old role")
+			}
+		}
+		w.mustRefresh(t, next)
+	}
+}
+
+func TestS06ARefreshThatReadTheUserBeforeTheChangeGivesNoOlderClaims(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var store *heldStore
+		w := newWorld(t, withRole, func(c *tokenjar.Config) {
+			store = &heldStore{c.Store.(*memory.Store), make(chan struct{})}
+			c.Store = store
+		})
+		first := w.login(t)
+		answers := make(chan tokenjar.Grant, 1)
+		go func() {
+			g, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: first.RefreshToken})
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- g
+		}()
+		synctest.Wait() // the user has been read, and the rotation is held
+		if err := w.SetUserRoles(t.Context(), w.user.ID, tokenjar.Roles{Staff: true}); err != nil {
+			t.Fatal(err)
+		}
+		close(store.letGo)
+		if !w.staff(t, (<-answers).AccessToken) {
+			t.Error("the answer has the old role")
+		}
+	})
 }

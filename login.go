@@ -77,7 +77,7 @@ func (g Grant) Identity() Identity {
 	begin, end := payloadOf(g.AccessToken)
 	return Identity{
 		UserID: g.User.ID, SessionID: g.SessionID, Generation: g.Generation,
-		AuthTime: g.AuthTime, ExpiresAt: g.AccessExpires, payload: g.AccessToken[begin:end],
+		AuthTime: g.AuthTime, ExpiresAt: g.AccessExpires, claimsGen: g.User.ClaimsGen, payload: g.AccessToken[begin:end],
 	}
 }
 

@@ -30,6 +30,8 @@ const flightTimeout = 5 * time.Second
 const (
 	eventLostRace    = "refresh.lost_race" // shown while the same token was being spent by this process
 	eventGraceReplay = "refresh." + string(OutcomeGraceReplay)
+	eventEnded       = "refresh." + string(OutcomeEnded) // of a session that is over already
+	eventReused      = "refresh." + string(OutcomeReused)
 	eventShared      = "refresh.shared_successor" // beside the replay's own
 )
 
@@ -59,30 +61,23 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 		return Grant{}, err
 	}
 	in.Client = in.Client.clean()
-	o, place := s.outcomes.join(t.id, s.now())
-	if place == replays {
-		current, err := s.stillNewest(ctx, o)
-		if err != nil {
-			return Grant{}, err
+	if err := s.Ended(t.SessionID); err != nil { // which costs the store nothing, however often it is shown
+		name := eventEnded
+		if errors.Is(err, ErrSessionReused) {
+			name = eventReused
 		}
-		if !current {
-			s.outcomes.leave(o)
-			o, place = s.outcomes.join(t.id, s.now())
-		}
-	}
-	if place == flies {
-		go s.fly(context.WithoutCancel(ctx), o, t, in)
-	}
-	select {
-	case <-o.done:
-	case <-ctx.Done():
-		return Grant{}, fmt.Errorf("refresh: %w: %w", ErrStoreUnavailable, ctx.Err())
-	}
-	if err := s.Ended(t.SessionID); err != nil {
+		s.event(ctx, AuditEvent{Name: name, UserID: t.UserID, SessionID: t.SessionID, IP: in.Client.IP, UserAgent: in.Client.UserAgent})
 		return Grant{}, err
 	}
-	if o.err != nil {
-		return Grant{}, o.err
+	o, place, err := s.land(ctx, t, in)
+	if err == nil && s.outdated(o.grant) {
+		// The claims of the user changed after they were read for this answer: the same successor once more, with them as
+		// they are now. An answer that is outdated again is given: its access token counts as expired.
+		s.outcomes.leave(o)
+		o, place, err = s.land(ctx, t, in)
+	}
+	if err != nil {
+		return Grant{}, err
 	}
 	count := o.replays
 	if place != flies {
@@ -99,6 +94,38 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 		return Grant{}, &ReplayError{RetryAfter: s.timing.Grace}
 	}
 	return o.grant, nil
+}
+
+// land returns the outcome of a token, its own or another caller's, once it is there and gives a successor.
+func (s *Service) land(ctx context.Context, t RefreshToken, in RefreshRequest) (*outcome, place, error) {
+	o, place := s.outcomes.join(t.id, s.now())
+	if place == replays {
+		current, err := s.stillNewest(ctx, o)
+		if err != nil {
+			return nil, place, err
+		}
+		if !current {
+			s.outcomes.leave(o)
+			o, place = s.outcomes.join(t.id, s.now())
+		}
+	}
+	if place == flies {
+		go s.fly(context.WithoutCancel(ctx), o, t, in)
+	}
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		return nil, place, fmt.Errorf("refresh: %w: %w", ErrStoreUnavailable, ctx.Err())
+	}
+	if err := s.Ended(t.SessionID); err != nil {
+		return nil, place, err
+	}
+	return o, place, o.err
+}
+
+// outdated reports whether this node knows that the user's claims have changed since the grant's access token was built.
+func (s *Service) outdated(g Grant) bool {
+	return s.claims.outdated(func() string { return g.User.ID }, g.User.ClaimsGen)
 }
 
 // stillNewest reports whether a kept answer is still that of the session's last rotation. This process knows of its own;

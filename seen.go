@@ -113,6 +113,9 @@ func (s *Service) flushShared(ctx context.Context) error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.pending = append(pending, g.pending...)
+		if lost := len(g.pending) - seenPending; lost > 0 { // each of them is in the log as a replay
+			g.pending = g.pending[lost:]
+		}
 		return err
 	}
 	for _, p := range pending {

@@ -264,6 +264,10 @@ func (g *Guard) authenticate(w http.ResponseWriter, r *http.Request) (id tokenja
 		return cred.Identity, cred.ByCookie(), err
 	}
 	grant, err := g.Renew(r, cred)
+	if err == nil && g.check != "" {
+		// What the service keeps of a rotation may be older than what the rows say.
+		err = g.service.CheckSessionBy(r.Context(), grant.Identity(), g.check)
+	}
 	if err == nil {
 		err = g.SetGrant(w, grant)
 	}

@@ -50,6 +50,14 @@ func TestAStricterRouteNoticesAtOnceWhatAnotherNodeHasDone(t *testing.T) { // S-
 	}
 	want(hard, 401, "token_expired", bearer)
 
+	// An answer that is kept of a rotation is not given there either once the rows say otherwise.
+	fresh := e.SignIn(t, servertest.Ada)
+	want(hard, 200, "", fresh.RefreshOnly)
+	if err := e.Store.SetUserRoles(t.Context(), ada.UserID, tokenjar.Roles{}); err != nil {
+		t.Fatal(err)
+	}
+	want(hard, 401, "token_expired", fresh.RefreshOnly)
+
 	eve := e.SignIn(t, servertest.Eve)
 	if _, err := e.Store.RevokeUserSessions(t.Context(), eve.UserID, "", tokenjar.ReasonRevoked); err != nil {
 		t.Fatal(err)
