@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -232,11 +233,19 @@ func testRotation(t *testing.T, open opener) {
 		equal(e, "rotated at", row.RotatedAt, e.clock.now())
 	})
 	e.sub("idle limit never passes the absolute one", func(e *env) {
-		s := e.login(e.user(), func(n *tokenjar.NewSession) { n.Remember = true })
-		e.clock.advance(15 * 24 * time.Hour)
-		row := e.want(rotated, s.show(1)).Session
-		equal(e, "idle limit", row.IdleExpiresAt, row.ExpiresAt)
-		equal(e, "absolute limit", row.ExpiresAt, row.CreatedAt.Add(timing.Absolute).Truncate(time.Second))
+		for remember, uses := range map[bool][]time.Duration{
+			true:  {15 * 24 * time.Hour},
+			false: slices.Repeat([]time.Duration{23 * time.Hour}, 31), // so that it never goes idle
+		} {
+			s := e.login(e.user(), func(n *tokenjar.NewSession) { n.Remember = remember })
+			var row tokenjar.Session
+			for n, after := range uses {
+				e.clock.advance(after)
+				row = e.want(rotated, s.show(int64(n+1))).Session
+			}
+			equal(e, "idle limit", row.IdleExpiresAt, row.ExpiresAt)
+			equal(e, "absolute limit", row.ExpiresAt, row.CreatedAt.Add(timing.Absolute).Truncate(time.Second))
+		}
 	})
 	e.sub("T-06 replay from elsewhere leaves agent and address as they were", func(e *env) {
 		s := e.login(e.user())

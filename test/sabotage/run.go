@@ -184,18 +184,13 @@ func (r result) verdict(test string) error {
 	return errors.New("the test did not run")
 }
 
-// quiet are flags for tests that draw their cases: one that fails because it should is not worth a file beside them.
-var quiet = map[string][]string{
-	sqlite: {"-rapid.nofailfile"}, postgres: {"-rapid.nofailfile"}, memory: {"-rapid.nofailfile"},
-}
-
 // The race detector is left out: it finds other faults than these, and takes its time.
 const timeout = "3m"
 
 // switched runs tests that are compiled, with one weakening switched on, or with none.
 func (b *bench) switched(ctx context.Context, pkg string, names []string, on string) (result, error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "test2json", b.binaries[pkg], "-test.v=test2json",
-		"-test.timeout=" + timeout, "-test.run=" + pattern(names)}, quiet[pkg]...)...)
+	cmd := exec.CommandContext(ctx, "go", "tool", "test2json", b.binaries[pkg], "-test.v=test2json", "-test.timeout="+timeout,
+		"-test.run="+pattern(names))
 	cmd.Dir = filepath.Join(b.module, filepath.FromSlash(pkg))
 	cmd.Env = append(os.Environ(), switchName+"="+on)
 	return events(ctx, cmd)
@@ -203,8 +198,8 @@ func (b *bench) switched(ctx context.Context, pkg string, names []string, on str
 
 // alone compiles and runs tests with an overlay.
 func (b *bench) alone(ctx context.Context, pkg string, names []string, overlay string) (result, error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-vet=off", "-count=1", "-timeout=" + timeout,
-		"-run", pattern(names), "-overlay", overlay, pkg}, quiet[pkg]...)...)
+	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-vet=off", "-count=1", "-timeout="+timeout, "-run", pattern(names),
+		"-overlay", overlay, pkg)
 	cmd.Dir = b.module
 	return events(ctx, cmd)
 }
