@@ -73,6 +73,10 @@ peers-bench: ## the tables of docs/performance.md about tokens, beside golang-jw
 figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite, requests, rows, sustained, prune, million or nodes for others
 	go run ./test/figures $(PARTS)
 
+.PHONY: sabotage
+sabotage: ## weaken the product, an edit at a time, and see a named test fail; RUN=regexp for some of the edits
+	go run ./test/sabotage $(if $(RUN),-run '$(RUN)')
+
 .PHONY: crash
 crash: ## kill -9 in mid-storm, many rounds (TOKENJAR_CRASH_ROUNDS, default 200)
 	TOKENJAR_CRASH_ROUNDS=$${TOKENJAR_CRASH_ROUNDS:-200} go test -run 'Kill|Crash' -timeout 60m -v ./store/sqlite

@@ -58,3 +58,6 @@ func (s *Service) FlushSeen(ctx context.Context) error { return s.flushSeen(ctx)
 
 // ClaimsRaised returns how many users' older claims are known to be outdated.
 func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }
+
+// PruneStore deletes what is long over, as Run does every minute.
+func (s *Service) PruneStore(ctx context.Context) (more bool, err error) { return s.prune(ctx) }

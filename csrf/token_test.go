@@ -42,6 +42,7 @@ func TestTokenRule(t *testing.T) {
 		{"X-02 header and cookie equal, MAC wrong", header(csrf.Header, strings.Repeat("A", 43), "Cookie", "__Host-csrftoken="+strings.Repeat("A", 43)), session, "mismatch"},
 		{"X-02 header right, cookie another", header(csrf.Header, good, "Cookie", "__Host-csrftoken="+strings.Repeat("A", 43)), session, ""},
 		{"X-03 the attacker's own valid pair", header(csrf.Header, tokens.Issue("01J0ATTACKER"), "Cookie", "__Host-csrftoken="+tokens.Issue("01J0ATTACKER")), session, "mismatch"},
+		{"X-03 session id as long as ours", header(csrf.Header, tokens.Issue("01J0ATTACK")), session, "mismatch"},
 		{"X-03 session id that continues ours", header(csrf.Header, good), session + "X", "mismatch"},
 		{"X-03 session id that begins ours", header(csrf.Header, good), session[:5], "mismatch"},
 		{"X-18 twice the right one", header(csrf.Header, good, csrf.Header, good), session, "duplicate_header"},
