@@ -4,6 +4,8 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 CC_FOUND := $(shell command -v $(shell go env CC))
 RACE     := $(if $(CC_FOUND),-race)
 FUZZTIME ?= 30s
+# What drives whole servers from outside. The nodes themselves are built with the race detector.
+DRIVERS  := -e /internal/torture -e /test/nodes
 
 .PHONY: help
 help: ## this list
@@ -19,7 +21,8 @@ test: go-test examples peers browser ## all tests; what is missing on this machi
 .PHONY: go-test
 go-test: ## the Go tests, with the race detector where a C compiler is found
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
-	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) ./...
+	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) $$(go list ./... | grep -v $(DRIVERS))
+	go test ./internal/torture ./test/nodes
 
 .PHONY: examples
 examples: ## build and test the examples
