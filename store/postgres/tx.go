@@ -115,18 +115,24 @@ func write[T any](ctx context.Context, s *Store, op string, fn func(*tx) (T, err
 	var zero T
 	result := new(T) // not touched again by a caller who left early
 	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) (err error) {
-		for range attempts {
-			*result, err = transaction(ctx, s, c, fn)
-			if state := sqlState(err); state != stateDeadlock && state != stateSerialization {
-				break
-			}
-		}
+		*result, err = tried(ctx, s, c, fn)
 		return err
 	})
 	if err != nil {
 		return zero, storeError(op, err)
 	}
 	return *result, nil
+}
+
+// tried runs a transaction, and again when the server has undone it for another's sake.
+func tried[T any](ctx context.Context, s *Store, c *pgxpool.Conn, fn func(*tx) (T, error)) (result T, err error) {
+	for range attempts {
+		result, err = transaction(ctx, s, c, fn)
+		if state := sqlState(err); state != stateDeadlock && state != stateSerialization {
+			break
+		}
+	}
+	return result, err
 }
 
 func transaction[T any](ctx context.Context, s *Store, c *pgxpool.Conn, fn func(*tx) (T, error)) (result T, err error) {
@@ -143,6 +149,18 @@ func transaction[T any](ctx context.Context, s *Store, c *pgxpool.Conn, fn func(
 		return result, err
 	}
 	return result, begun.Commit(ctx)
+}
+
+// confirmSQL makes the COMMIT after it wait as one that changes a row does: for the disk, and for the synchronous standby
+// where there is one. It writes a message into the log that nobody reads. A transaction id alone would not do: the
+// server flushes, and waits, only for what has written to the log.
+const confirmSQL = `SELECT pg_logical_emit_message(true, 'tokenjar', '')`
+
+// confirm has a transaction that changes nothing wait for its commit as others do. What it has seen is then as safe as
+// what it would have written: commits are flushed, and sent to the standby, in their order.
+func (t *tx) confirm() error {
+	_, err := t.exec(confirmSQL)
+	return err
 }
 
 // first runs the statement that takes the transaction's lock, and reads the store's clock after it, in one round trip. It
