@@ -106,7 +106,7 @@ INSERT INTO claims_changes (user_id, gen, changed_at) SELECT $1, $2::bigint, $3 
 // committed after it will be asked for again.
 func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
 	found := new(tokenjar.News) // not touched again by a caller who left early
-	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.poll(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, err := c.Query(ctx, `
 SELECT now, about, id, reason, gen, at
   FROM `+nowSQL+`
