@@ -211,7 +211,7 @@ func (c *claimer) alone(ctx context.Context, r tokenjar.Rotation) (tokenjar.Sess
 func (c *claimer) onConnection(run func(context.Context, *pgxpool.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.store.timeout)
 	defer cancel()
-	conn, err := c.store.acquire(ctx)
+	conn, err := c.store.acquire(ctx, c.store.pool)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 
 	"github.com/tokenjar/tokenjar"
 )
@@ -13,14 +12,14 @@ func (s *Store) KeyRing(ctx context.Context) ([]byte, int64, error) {
 		box     []byte
 		version int64
 	}
-	r, err := one(ctx, s, "read key ring", func(r scanner) (v ring, err error) {
+	list, err := queryBy(ctx, s.poll, "read key ring", func(r scanner) (v ring, err error) {
 		err = r.Scan(&v.version, &v.box)
 		return v, err
 	}, `SELECT version, box FROM keyring WHERE id = 1`)
-	if errors.Is(err, tokenjar.ErrNotFound) {
-		return nil, 0, nil
+	if err != nil || len(list) == 0 {
+		return nil, 0, err
 	}
-	return r.box, r.version, err
+	return list[0].box, list[0].version, nil
 }
 
 // SaveKeyRing implements [tokenjar.KeyRingStore]. The new version is one more than the given one. Of two that save at

@@ -21,8 +21,18 @@ func (s *Store) RevokeSessions(
 		if err := t.clock(); err != nil {
 			return nil, err
 		}
-		return revokeByID(t, userID, ids, why)
+		ended, err := revokeByID(t, userID, ids, why)
+		return confirmed(t, ended, err)
 	})
+}
+
+// confirmed sees to it that what is reported as ended is so on the standby as well when an earlier call has ended it, whose
+// commit nobody confirmed.
+func confirmed(t *tx, ended []string, err error) ([]string, error) {
+	if err == nil && len(ended) == 0 {
+		err = t.confirm()
+	}
+	return ended, err
 }
 
 func revokeByID(t *tx, userID string, ids []string, why tokenjar.Reason) ([]string, error) {
@@ -49,7 +59,8 @@ func (s *Store) RevokeUserSessions(
 		if err := t.clock(); err != nil {
 			return nil, err
 		}
-		return revokeUser(t, userID, except, why)
+		ended, err := revokeUser(t, userID, except, why)
+		return confirmed(t, ended, err)
 	})
 }
 
@@ -85,6 +96,8 @@ INSERT INTO claims_changes (user_id, gen, changed_at) SELECT $1, $2::bigint, $3 
  WHERE excluded.gen > claims_changes.gen`, text(userID), generation, t.now)
 	if n > 0 {
 		t.changed()
+	} else if err == nil {
+		err = t.confirm()
 	}
 	return err
 }
@@ -93,7 +106,7 @@ INSERT INTO claims_changes (user_id, gen, changed_at) SELECT $1, $2::bigint, $3 
 // committed after it will be asked for again.
 func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error) {
 	found := new(tokenjar.News) // not touched again by a caller who left early
-	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+	err := s.poll(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, err := c.Query(ctx, `
 SELECT now, about, id, reason, gen, at
   FROM `+nowSQL+`

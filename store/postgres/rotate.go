@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tokenjar/tokenjar"
 )
@@ -30,13 +31,59 @@ func (s *Store) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdi
 }
 
 // judge decides without a claim.
+//
+// The token of a session that is over is answered from a plain read: nothing is written, and nobody is waited for. That
+// a late retry or a reuse is due is believed only of a server that confirms commits. One whose synchronous standby is away
+// does not: it commits, and nobody is told, so an honest client has shown its token over and over without an answer.
 func (s *Store) judge(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdict, error) {
-	return write(ctx, s, "rotate session", func(t *tx) (tokenjar.Verdict, error) { return judge(t, r) })
+	const op = "rotate session"
+	judged := new(tokenjar.Verdict) // not touched again by a caller who left early
+	err := s.do(ctx, func(running context.Context, c *pgxpool.Conn) error {
+		v, over, err := judgeOver(running, c, s, r)
+		if err != nil || over {
+			*judged = v
+			return err
+		}
+		for confirmed := false; ; confirmed = true {
+			v, err = tried(running, s, c, func(t *tx) (tokenjar.Verdict, error) { return judge(t, r, confirmed) })
+			if !errors.Is(err, errUnconfirmed) {
+				*judged = v
+				return err
+			}
+			if _, err := c.Exec(running, confirmSQL); err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil { // nobody would get the answer
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return tokenjar.Verdict{}, storeError(op, err)
+	}
+	return *judged, nil
 }
 
+// judgeOver reads the row without its lock, and decides if that is final: there is none, it is another user's, over, or
+// revoked.
+func judgeOver(ctx context.Context, c *pgxpool.Conn, s *Store, r tokenjar.Rotation) (v tokenjar.Verdict, over bool, err error) {
+	row, err := scanSession(c.QueryRow(ctx, sessionSQL, s.at(), text(r.SessionID)))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return tokenjar.Verdict{Outcome: tokenjar.OutcomeEnded}, true, nil
+	} else if err != nil {
+		return tokenjar.Verdict{}, false, err
+	}
+	v = row.Judge(r, row.ReadAt)
+	return v, !v.Changed && (v.Outcome == tokenjar.OutcomeEnded || v.Outcome == tokenjar.OutcomeReused), nil
+}
+
+// errUnconfirmed says that the verdict waits for a commit that the server confirms.
+var errUnconfirmed = errors.New("to be judged once a commit was confirmed")
+
 // judge reads the row, has it judged, and writes the verdict. It holds the row's lock from the reading on, so a revocation,
-// a password change or another rotation has either committed before and is seen, or waits and sees this one.
-func judge(t *tx, r tokenjar.Rotation) (tokenjar.Verdict, error) {
+// a password change or another rotation has either committed before and is seen, or waits and sees this one. Unless a
+// commit was confirmed in this call, it writes neither a late retry nor a reuse.
+func judge(t *tx, r tokenjar.Rotation, confirmed bool) (tokenjar.Verdict, error) {
 	row, err := scanSession(t.first(`
 SELECT `+sessionColumns+`, 0::bigint FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, text(r.SessionID)))
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -47,6 +94,9 @@ SELECT `+sessionColumns+`, 0::bigint FROM sessions WHERE id = $1 FOR NO KEY UPDA
 	v := row.Judge(r, fromMillis(t.now))
 	if !v.Changed {
 		return v, nil
+	}
+	if !confirmed && (v.Outcome == tokenjar.OutcomeLateRetry || v.Outcome == tokenjar.OutcomeReused) {
+		return tokenjar.Verdict{}, errUnconfirmed
 	}
 	a := v.Session
 	n, err := t.exec(`

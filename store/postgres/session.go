@@ -95,10 +95,12 @@ const sessionColumns = `id, user_id, auth_epoch, created_at, auth_time, last_see
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
        user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent`
 
+const sessionSQL = `
+SELECT ` + sessionColumns + `, now FROM sessions, ` + nowSQL + ` WHERE id = $2`
+
 // Session implements [tokenjar.SessionStore].
 func (s *Store) Session(ctx context.Context, id string) (tokenjar.Session, error) {
-	return one(ctx, s, "read session", scanSession, `
-SELECT `+sessionColumns+`, now FROM sessions, `+nowSQL+` WHERE id = $2`, s.at(), text(id))
+	return one(ctx, s, "read session", scanSession, sessionSQL, s.at(), text(id))
 }
 
 // UserSessions implements [tokenjar.SessionStore].

@@ -28,7 +28,8 @@ type Config struct {
 	Timeout time.Duration
 
 	// Queue is the number of calls that may be under way or wait. One more is turned away at once with
-	// [tokenjar.ErrStoreUnavailable]. Default 1024.
+	// [tokenjar.ErrStoreUnavailable]. What nodes ask for all the time (KeyRing and News) is not counted: it has a
+	// connection of its own. Default 1024.
 	Queue int
 }
 
@@ -36,6 +37,7 @@ type Config struct {
 // is safe for concurrent use, and any number of processes may have the database open.
 type Store struct {
 	pool    *pgxpool.Pool
+	polls   *pgxpool.Pool // of one connection: see poll
 	place   place
 	now     func() time.Time // nil: the server's
 	log     *slog.Logger
@@ -47,6 +49,8 @@ type Store struct {
 	queue   int64
 	calls   atomic.Int64 // under way or waiting
 	failing atomic.Bool  // the last connection was lost, or could not be had
+	opened  time.Time
+	reset   atomic.Int64 // nanoseconds after opened before which connections are not replaced again
 
 	closing sync.Once
 	closed  atomic.Bool
@@ -113,12 +117,18 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 		return nil, storeError("connect", err)
 	}
 	s := &Store{
-		pool: pool, now: cfg.Now, log: cfg.Logger, timeout: cfg.Timeout,
+		pool: pool, now: cfg.Now, log: cfg.Logger, timeout: cfg.Timeout, opened: time.Now(),
 		auditRows: orDefault(t.auditRows, maxAuditRows), queue: int64(cfg.Queue),
 	}
 	if s.place, err = setUp(ctx, pool, cfg.Logger, t.steps); err != nil {
 		pool.Close()
 		return nil, err
+	}
+	one := config.Copy()
+	one.MaxConns, one.MinConns, one.MinIdleConns = 1, 0, 0 // it is made when it is asked for
+	if s.polls, err = pgxpool.NewWithConfig(ctx, one); err != nil {
+		pool.Close()
+		return nil, storeError("connect", err)
 	}
 	s.claims = newClaimer(s, t)
 	return s, nil
@@ -160,6 +170,7 @@ func (s *Store) Close() error {
 		s.closed.Store(true)
 		s.claims.stop()
 		s.pool.Close()
+		s.polls.Close()
 	})
 	return nil
 }

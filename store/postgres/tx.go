@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tokenjar/tokenjar"
@@ -20,21 +22,33 @@ const defaultQueue = 1024
 // do runs one call on a connection of its own. It returns early when the context ends; what was begun may then still be
 // done, or not.
 func (s *Store) do(ctx context.Context, run func(context.Context, *pgxpool.Conn) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if s.calls.Add(1) > s.queue {
 		s.calls.Add(-1)
 		return errQueueFull
 	}
-	c, err := s.acquire(ctx)
+	return s.through(ctx, s.pool, func() { s.calls.Add(-1) }, run)
+}
+
+// poll runs one call on the connection that is kept for what every node asks for all the time: whether keys or sessions
+// have changed. However many calls wait for the others, a node hears of it.
+func (s *Store) poll(ctx context.Context, run func(context.Context, *pgxpool.Conn) error) error {
+	return s.through(ctx, s.polls, func() {}, run)
+}
+
+// through runs one call on a connection of a pool, and end once that is free again.
+func (s *Store) through(ctx context.Context, pool *pgxpool.Pool, end func(), run func(context.Context, *pgxpool.Conn) error) error {
+	if err := ctx.Err(); err != nil {
+		end()
+		return err
+	}
+	c, err := s.acquire(ctx, pool)
 	if err != nil {
-		s.calls.Add(-1)
+		end()
 		return err
 	}
 	done := make(chan error, 1)
 	go func() {
-		defer s.calls.Add(-1)
+		defer end()
 		done <- s.on(c, ctx, run)
 	}()
 	select {
@@ -56,37 +70,49 @@ func (s *Store) on(c *pgxpool.Conn, ctx context.Context, run func(context.Contex
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 	err := run(ctx, c)
+	ended := c.Conn().IsClosed()
 	c.Release()
-	s.note(err)
+	if ended || !errors.Is(err, context.DeadlineExceeded) {
+		s.note(err)
+	}
 	return err
 }
 
 // acquire waits for a connection.
-func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+func (s *Store) acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	if s.closed.Load() {
 		return nil, errClosed
 	}
 	wait, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	c, err := s.pool.Acquire(wait)
+	c, err := pool.Acquire(wait)
 	if err == nil {
 		return c, nil
 	}
 	if s.closed.Load() {
 		return nil, errClosed
 	}
-	if ctx.Err() == nil {
+	// Who waited in vain for a connection that others use has not lost one.
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	if busy := errors.Is(err, context.DeadlineExceeded) && !connecting; ctx.Err() == nil && !busy {
 		s.note(err)
 	}
 	return nil, err
 }
+
+// resetEvery is how often all connections are replaced at most.
+const resetEvery = time.Second
 
 // note sees to it that one lost connection is the last of its kind: all that were made before it are replaced, before
 // each of them fails somebody. It logs the beginning and the end of an outage.
 func (s *Store) note(err error) {
 	switch {
 	case lost(err):
-		s.pool.Reset()
+		now := int64(time.Since(s.opened))
+		if last := s.reset.Load(); now >= last && s.reset.CompareAndSwap(last, now+int64(resetEvery)) {
+			s.pool.Reset()
+			s.polls.Reset()
+		}
 		if s.failing.CompareAndSwap(false, true) {
 			s.log.Error("database does not answer", "err", storeError("connection", err))
 		}
@@ -115,18 +141,24 @@ func write[T any](ctx context.Context, s *Store, op string, fn func(*tx) (T, err
 	var zero T
 	result := new(T) // not touched again by a caller who left early
 	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) (err error) {
-		for range attempts {
-			*result, err = transaction(ctx, s, c, fn)
-			if state := sqlState(err); state != stateDeadlock && state != stateSerialization {
-				break
-			}
-		}
+		*result, err = tried(ctx, s, c, fn)
 		return err
 	})
 	if err != nil {
 		return zero, storeError(op, err)
 	}
 	return *result, nil
+}
+
+// tried runs a transaction, and again when the server has undone it for another's sake.
+func tried[T any](ctx context.Context, s *Store, c *pgxpool.Conn, fn func(*tx) (T, error)) (result T, err error) {
+	for range attempts {
+		result, err = transaction(ctx, s, c, fn)
+		if state := sqlState(err); state != stateDeadlock && state != stateSerialization {
+			break
+		}
+	}
+	return result, err
 }
 
 func transaction[T any](ctx context.Context, s *Store, c *pgxpool.Conn, fn func(*tx) (T, error)) (result T, err error) {
@@ -143,6 +175,18 @@ func transaction[T any](ctx context.Context, s *Store, c *pgxpool.Conn, fn func(
 		return result, err
 	}
 	return result, begun.Commit(ctx)
+}
+
+// confirmSQL makes the COMMIT after it wait as one that changes a row does: for the disk, and for the synchronous standby
+// where there is one. It writes a message into the log that nobody reads. A transaction id alone would not do: the
+// server flushes, and waits, only for what has written to the log.
+const confirmSQL = `SELECT pg_logical_emit_message(true, 'tokenjar', '')`
+
+// confirm has a transaction that changes nothing wait for its commit as others do. What it has seen is then as safe as
+// what it would have written: commits are flushed, and sent to the standby, in their order.
+func (t *tx) confirm() error {
+	_, err := t.exec(confirmSQL)
+	return err
 }
 
 // first runs the statement that takes the transaction's lock, and reads the store's clock after it, in one round trip. It
@@ -226,8 +270,16 @@ func collect[T any](rows pgx.Rows, scan func(scanner) (T, error)) ([]T, error) {
 
 // query reads with one statement: rows that it has seen at one moment.
 func query[T any](ctx context.Context, s *Store, op string, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	return queryBy(ctx, s.do, op, scan, query, args...)
+}
+
+// queryBy does so by do, or by poll.
+func queryBy[T any](
+	ctx context.Context, do func(context.Context, func(context.Context, *pgxpool.Conn) error) error, op string,
+	scan func(scanner) (T, error), query string, args ...any,
+) ([]T, error) {
 	list := new([]T)
-	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+	err := do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, err := c.Query(ctx, query, args...)
 		if err == nil {
 			*list, err = collect(rows, scan)

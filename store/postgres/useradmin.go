@@ -43,8 +43,11 @@ RETURNING true`, active, text(id)).Scan(&there)
 func (s *Store) SetUserRoles(ctx context.Context, id string, r tokenjar.Roles) error {
 	_, err := write(ctx, s, "set user roles", func(t *tx) (struct{}, error) {
 		u, err := scanUser(t.first(`SELECT `+userColumns+` FROM users WHERE id = $1 FOR NO KEY UPDATE`, text(id)))
-		if err != nil || u.Staff == r.Staff && u.Superuser == r.Superuser {
+		if err != nil {
 			return struct{}{}, err
+		}
+		if u.Staff == r.Staff && u.Superuser == r.Superuser {
+			return struct{}{}, t.confirm()
 		}
 		if _, err := t.exec(`UPDATE users SET staff = $1, superuser = $2, claims_gen = $3 WHERE id = $4`,
 			r.Staff, r.Superuser, u.ClaimsGen+1, text(id)); err != nil {
