@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 func configCommand(o *options) *cobra.Command {
@@ -107,7 +108,7 @@ func origins(cfg config.Loaded) string {
 	}
 	parts := []string{"no file"}
 	if cfg.File != "" {
-		parts[0] = fmt.Sprintf("%s from %s", count(file, "setting"), cfg.File)
+		parts[0] = fmt.Sprintf("%s from %s", plural.Count(file, "setting", "settings"), cfg.File)
 	}
 	if environment > 0 {
 		parts = append(parts, fmt.Sprintf("%d from the environment", environment))

@@ -117,11 +117,3 @@ func yesNo(b bool) string {
 	}
 	return "no"
 }
-
-// count says how many there are: "1 session", "2 sessions".
-func count(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
-}

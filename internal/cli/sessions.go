@@ -10,6 +10,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 func sessionsCommand(o *options) *cobra.Command {
@@ -147,7 +148,7 @@ After a backup was put back, --all makes sure that nothing that ended since then
 			if err != nil && ended == 0 {
 				return err
 			}
-			return errors.Join(err, o.say(asJSON, map[string]int{"sessions_ended": ended}, "%s ended", count(ended, "session")))
+			return errors.Join(err, o.say(asJSON, map[string]int{"sessions_ended": ended}, "%s ended", plural.Count(ended, "session", "sessions")))
 		})
 	})
 	return c
@@ -205,7 +206,7 @@ the same by itself, a little at a time.`,
 					return err
 				}
 				if n < pruneBatch {
-					return o.say(asJSON, map[string]int{"sessions_deleted": total}, "%s deleted", count(total, "session"))
+					return o.say(asJSON, map[string]int{"sessions_deleted": total}, "%s deleted", plural.Count(total, "session", "sessions"))
 				}
 			}
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tokenjar/tokenjar/internal/plural"
 	"github.com/tokenjar/tokenjar/internal/torture"
 )
 
@@ -51,7 +52,6 @@ The password is asked for, or read from standard input with --password-stdin. Th
 	}
 	flags := c.Flags()
 	flags.Var((*text)(&f.user), "user", "`name` or address of the account")
-	c.MarkFlagRequired("user")
 	flags.Var((*text)(&f.publicURL), "public-url", "`address` that browsers know (default the first URL)")
 	f.path = "/auth"
 	flags.Var((*text)(&f.path), "auth-path", "`path` of the sign-in routes, as auth.path")
@@ -67,7 +67,14 @@ The password is asked for, or read from standard input with --password-stdin. Th
 }
 
 func (o *options) torture(ctx context.Context, nodes []string, f tortureFlags) error {
-	if f.grace == 0 {
+	switch {
+	case f.user == "":
+		return usagef("say whose sessions: --user names an account that was made for this")
+	case f.rounds < 1 || f.rounds > torture.MaxRounds: // 0 would be the default there
+		return usagef("%d rounds are out of bounds: --rounds is 1 to %d", f.rounds, torture.MaxRounds)
+	case !(f.rate >= 1 && f.rate <= torture.MaxRate):
+		return usagef("%g requests a second are out of bounds: --rate is 1 to %d", f.rate, torture.MaxRate)
+	case f.grace == 0:
 		return usagef("with a grace of 0 every second use of a token is reuse, by your own setting: there is nothing to try")
 	}
 	pw, err := o.askPassword(f.fromStdin)
@@ -96,7 +103,7 @@ func (o *options) torture(ctx context.Context, nodes []string, f tortureFlags) e
 		err = o.tortureText(report, f.user)
 	}
 	if report.Left > 0 {
-		fmt.Fprintf(o.stderr, "tokenjar: %s could not be ended: tokenjar sessions revoke --user %s\n", count(report.Left, "session"),
+		fmt.Fprintf(o.stderr, "tokenjar: %s could not be ended: tokenjar sessions revoke --user %s\n", plural.Count(report.Left, "session", "sessions"),
 			plainLine(f.user))
 	}
 	if err == nil && report.Failed() {
@@ -148,7 +155,7 @@ var words = map[torture.Result]string{torture.Pass: "PASS", torture.Fail: "FAIL"
 func (o *options) tortureText(r *torture.Report, user string) error {
 	var b strings.Builder
 	line := func(format string, args ...any) { b.WriteString(plainLine(fmt.Sprintf(format, args...)) + "\n") }
-	line("%s as %s, account %s", count(r.Nodes, "node"), r.URL, user)
+	line("%s as %s, account %s", plural.Count(r.Nodes, "node", "nodes"), r.URL, user)
 	if r.Nodes == 1 {
 		line("What lies between nodes is not tried: name the others as well, if there are any.")
 	}
@@ -170,7 +177,7 @@ func (o *options) tortureText(r *torture.Report, user string) error {
 	}
 	s := summarize(r)
 	b.WriteByte('\n')
-	line("%d passed, %d failed, %d not tried: %s in %g s", s.Passed, s.Failed, s.NotTried, count(s.Requests, "request"), s.Seconds)
+	line("%d passed, %d failed, %d not tried: %s in %g s", s.Passed, s.Failed, s.NotTried, plural.Count(s.Requests, "request", "requests"), s.Seconds)
 	_, err := fmt.Fprint(o.stdout, b.String())
 	return err
 }

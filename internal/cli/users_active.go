@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 func usersActiveCommand(o *options, active bool) *cobra.Command {
@@ -39,7 +40,7 @@ takes it on within a second. The user is named by user name, address or id.`,
 				revoked(u.ID, ended, tokenjar.ReasonUserDisabled)...)
 			err = audit(ctx, store, events...)
 			return errors.Join(err, o.say(asJSON, endedJSON(u, ended), "disabled %s: %s ended", u.Username,
-				count(len(ended), "session")))
+				plural.Count(len(ended), "session", "sessions")))
 		})
 	})
 	return c

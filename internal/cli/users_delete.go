@@ -13,6 +13,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 func usersDeleteCommand(o *options) *cobra.Command {
@@ -44,7 +45,7 @@ On a terminal it asks for the user name once more; elsewhere it needs --yes.`,
 				revoked(u.ID, ended, tokenjar.ReasonUserDisabled)...)
 			err = audit(ctx, store, events...)
 			return errors.Join(err, o.say(asJSON, endedJSON(u, ended), "deleted %s: %s ended", u.Username,
-				count(len(ended), "session")))
+				plural.Count(len(ended), "session", "sessions")))
 		})
 	})
 	return c

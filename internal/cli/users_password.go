@@ -8,6 +8,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/config"
+	"github.com/tokenjar/tokenjar/internal/plural"
 	"github.com/tokenjar/tokenjar/password"
 )
 
@@ -44,7 +45,7 @@ The password is asked for twice, or read from standard input with --password-std
 				revoked(u.ID, ended, tokenjar.ReasonPasswordChanged)...)
 			err = audit(ctx, store, events...)
 			return errors.Join(err, o.say(asJSON, endedJSON(u, ended), "%s has a new password: %s ended", u.Username,
-				count(len(ended), "session")))
+				plural.Count(len(ended), "session", "sessions")))
 		})
 	})
 	return c

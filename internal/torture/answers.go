@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 // What every answer tells beside what it was asked for: its cookies, its cache headers, how long its access token lives,
@@ -74,8 +76,8 @@ func (r *run) wrongCookie(c *http.Cookie) string {
 func (r *run) judgeAnswers() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pass("no-store", fmt.Sprintf("%d answers", r.answers))
-	r.pass("cookies", fmt.Sprintf("%d cookies as they were set or deleted", r.cookies))
+	r.pass("no-store", plural.Count(r.answers, "answer", "answers"))
+	r.pass("cookies", plural.Count(r.cookies, "cookie", "cookies")+" as they were set or deleted")
 }
 
 const (
@@ -108,7 +110,7 @@ func (r *run) judgeLives() {
 		r.notTried("R11", fmt.Sprintf("access tokens live for %d s: below %d s there is no jitter", longest, shortestLife))
 		return
 	case n < wantedLives && len(distinct) == 1:
-		r.notTried("R11", fmt.Sprintf("%d access tokens are too few: %d are wanted", n, wantedLives))
+		r.notTried("R11", fmt.Sprintf("%s seen, %d are wanted", plural.Count(n, "access token", "access tokens"), wantedLives))
 		return
 	}
 	const lookAt = "the version of the nodes, and whether something else than tokenjar issues the access tokens"

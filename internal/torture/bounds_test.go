@@ -92,7 +92,7 @@ func TestMistakesOfACallAreNamed(t *testing.T) {
 	}{
 		{func(c *Config) { c.Nodes = nil }, "no node is named"},
 		{func(c *Config) { c.Nodes = []string{"app.example.com"} }, "app.example.com is no address"},
-		{func(c *Config) { c.Nodes = []string{"https://app.example.com/auth"} }, "is no address"},
+		{func(c *Config) { c.Nodes = []string{"https://app.example.com/auth"} }, "has a path: name the host alone, and with --auth-path"},
 		{func(c *Config) { c.Nodes = []string{"ftp://app.example.com"} }, "is no address"},
 		{func(c *Config) { c.Nodes = append(c.Nodes, "http://127.0.0.1:1/") }, "named twice"},
 		{func(c *Config) { c.PublicURL = "app" }, "is no address"},
@@ -106,7 +106,7 @@ func TestMistakesOfACallAreNamed(t *testing.T) {
 		{func(c *Config) { c.Rounds = MaxRounds + 1 }, "rounds"},
 		{func(c *Config) { c.Rate = MaxRate + 1 }, "requests a second"},
 		{func(c *Config) { c.Rate = -1 }, "requests a second"},
-		{func(c *Config) { c.Metrics = []string{"http://127.0.0.1:2/metrics"} }, "metrics for 2 nodes"},
+		{func(c *Config) { c.Metrics = []string{"http://127.0.0.1:2/metrics"} }, "1 address for 2 nodes"},
 	} {
 		bad := good
 		bad.Nodes = slices.Clone(good.Nodes)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 )
 
 const (
+	helloTimeout   = 10 * time.Second // for the first answer of a node, and for its metrics
 	requestTimeout = 30 * time.Second
 	idleConn       = 2 * time.Second // sooner than a server or a proxy closes it under a request
 	maxBody        = 64 << 10        // of an answer, bytes
@@ -25,7 +27,7 @@ const (
 )
 
 // newClient returns a client that keeps no cookies and follows no redirect. The certificate of an https node is checked
-// for the public host, whatever the node's own address is.
+// for the public host, whatever the node's own address is. It is impatient until [run.sayHello] is done.
 func newClient(transport http.RoundTripper, host string) *http.Client {
 	if transport == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
@@ -35,7 +37,7 @@ func newClient(transport http.RoundTripper, host string) *http.Client {
 		transport = t
 	}
 	return &http.Client{
-		Transport: transport, Timeout: requestTimeout,
+		Transport: transport, Timeout: helloTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -224,7 +226,26 @@ func (r *run) unreachable(ctx context.Context, n *node, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return breakOff("%s does not answer: %v", n, err)
+	return breakOff("%s", sayWhy(n, err))
+}
+
+// sayWhy tells a node that is not there from one that is called in the wrong way.
+func sayWhy(n *node, err error) string {
+	var wrongHost x509.HostnameError
+	var untrusted *tls.CertificateVerificationError
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &wrongHost):
+		return fmt.Sprintf("the certificate of %s is for another host: %v; --public-url names the one it must be for", n, wrongHost)
+	case errors.As(err, &untrusted):
+		return fmt.Sprintf("the certificate of %s is not trusted: %v; the environment variable SSL_CERT_FILE names the file of a "+
+			"CA of your own", n, untrusted.Err)
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return fmt.Sprintf("%s speaks plain HTTP: write it as http://", n)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("%s does not answer in time: %v", n, err)
+	}
+	return fmt.Sprintf("%s does not answer: %v", n, err)
 }
 
 // sayHello makes sure that every node is there and knows the public host.
@@ -240,10 +261,14 @@ func (r *run) sayHello(ctx context.Context) error {
 			return err
 		case a.status == http.StatusMisdirectedRequest:
 			return fmt.Errorf("%s does not know the host %s: give its public_url with --public-url", n, r.host)
+		case a.status == http.StatusBadRequest && strings.HasPrefix(n.url, "http:"): // so do servers that speak TLS
+			return fmt.Errorf("%s answered %s: if it speaks TLS, write it as https://", n, a)
 		case a.status != http.StatusOK:
-			return fmt.Errorf("%s answered %s to GET %s/session: is there a tokenjar, under that path?", n, a, r.cfg.Path)
+			return fmt.Errorf("%s answered %s to GET %s/session: is there a tokenjar, and is its auth.path what --auth-path says?", n,
+				a, r.cfg.Path)
 		}
 	}
+	r.client.Timeout = requestTimeout
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 // tryLogout signs out while refreshes are in flight: R9.
@@ -22,7 +24,7 @@ func (r *run) tryLogout(ctx context.Context) error {
 			return nil
 		}
 	}
-	notes := []string{fmt.Sprintf("%s; on the node that was asked nothing was accepted after its answer", count(r.cfg.Rounds, "round"))}
+	notes := []string{fmt.Sprintf("%s; on the node that was asked nothing was accepted after its answer", plural.Count(r.cfg.Rounds, "round", "rounds"))}
 	if len(delays) > 0 {
 		p50, p99, worst := percentiles(delays)
 		r.figures("R9", map[string]float64{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 // settle is how long a request that was sent and given up may be on its way before its session goes on. If it came
@@ -47,7 +49,7 @@ func (r *run) tryLostAnswers(ctx context.Context) error {
 		r.count("rotation", 1)
 	}
 	r.pass("R2", fmt.Sprintf("%s thrown away and asked for again, %d successors spent as soon as they were there",
-		count(2*len(r.nodes), "answer"), wantedLives), "that a crash loses nothing can only be tried where the server runs")
+		plural.Count(2*len(r.nodes), "answer", "answers"), wantedLives), "that a crash loses nothing can only be tried where the server runs")
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 const (
@@ -19,21 +21,22 @@ const (
 
 // A counter is something that a run causes, and the security events under which it is counted.
 type counter struct {
-	tally, what string
-	events      [2]event
+	tally     string
+	one, many string
+	events    [2]event
 }
 
 type event struct{ name, reason string }
 
 // Who loses a race is told apart from who comes later only by the process in which the race took place.
 var counters = []counter{
-	{"reuse", "reuses", [2]event{{"session.revoked", "reuse"}}},
-	{"lost race", "lost races", [2]event{{"refresh.lost_race", ""}, {"refresh.grace_replay", ""}}},
-	{"replay", "replays within the grace", [2]event{{"refresh.grace_replay", ""}}},
-	{"shared", "answers to another client", [2]event{{"refresh.shared_successor", ""}}},
-	{"late retry", "late retries", [2]event{{"refresh.late_retry", ""}}},
-	{"rotation", "rotations", [2]event{{"refresh.rotated", ""}}},
-	{"logout", "sign-outs", [2]event{{"session.revoked", "logout"}}},
+	{"reuse", "reuse", "reuses", [2]event{{"session.revoked", "reuse"}}},
+	{"lost race", "lost race", "lost races", [2]event{{"refresh.lost_race", ""}, {"refresh.grace_replay", ""}}},
+	{"replay", "replay within the grace", "replays within the grace", [2]event{{"refresh.grace_replay", ""}}},
+	{"shared", "answer to another client", "answers to another client", [2]event{{"refresh.shared_successor", ""}}},
+	{"late retry", "late retry", "late retries", [2]event{{"refresh.late_retry", ""}}},
+	{"rotation", "rotation", "rotations", [2]event{{"refresh.rotated", ""}}},
+	{"logout", "sign-out", "sign-outs", [2]event{{"session.revoked", "logout"}}},
 }
 
 // String names the events as they are labelled.
@@ -66,13 +69,17 @@ func (r *run) scrapeOne(ctx context.Context, url string, sums map[counter]float6
 	if err != nil {
 		return err
 	}
-	client := http.Client{Timeout: requestTimeout}
+	client := http.Client{Timeout: helloTimeout}
 	res, err := client.Do(q)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound, http.StatusMisdirectedRequest:
+		return fmt.Errorf("%s answered %d: they are at the address of admin.listen, not at the one for browsers", url, res.StatusCode)
+	default:
 		return fmt.Errorf("%s answered %d", url, res.StatusCode)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -116,15 +123,15 @@ func (r *run) tryMetrics(ctx context.Context, before map[counter]float64) error 
 		if caused == 0 {
 			continue
 		}
-		said = append(said, fmt.Sprintf("%d %s", caused, c.what))
+		what := plural.Count(caused, c.one, c.many)
+		said = append(said, what)
 		if counted < float64(caused) {
-			r.fail("R10", fmt.Sprintf("this run has caused %d %s, but %s for %s has moved by %.0f", caused, c.what,
-				securityEvents, c, counted),
+			r.fail("R10", fmt.Sprintf("this run has caused %s, but %s for %s has moved by %.0f", what, securityEvents, c, counted),
 				"Theft, or bad luck that looks like it, is not seen by whoever watches the metrics.",
 				"whether --metrics names every node, and a restart during the run")
 		}
 	}
-	if !slices.ContainsFunc(said, func(s string) bool { return strings.HasSuffix(s, counters[0].what) }) {
+	if r.tally[counters[0].tally] == 0 {
 		r.notTried("R10", "no reuse was noticed that could be counted: see R4")
 		return nil
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 // crowds are how many refreshes of one token there are at once. One crowd and the replays after it stay below the 64
@@ -24,7 +26,7 @@ func (r *run) tryParallel(ctx context.Context) error {
 			return err
 		}
 	}
-	note := fmt.Sprintf("2, 10 and 60 refreshes of one token at once, over %s", count(len(r.nodes), "node"))
+	note := fmt.Sprintf("2, 10 and 60 refreshes of one token at once, over %s", plural.Count(len(r.nodes), "node", "nodes"))
 	r.pass("R1", note)
 	r.pass("R6", note+", by cookie and in the body")
 	r.pass("R3", "two spent tokens shown again on every node")
@@ -220,12 +222,4 @@ func (r *run) count(event string, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tally[event] += n
-}
-
-// count says how many there are: "1 node", "2 nodes".
-func count(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
 }

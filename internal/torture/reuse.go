@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 const sessionReused = "session_reused"
@@ -92,7 +94,7 @@ func (r *run) livesOn(ctx context.Context, s *session) error {
 		}
 		s.keep(a.pair)
 	}
-	r.pass("R7", fmt.Sprintf("another session of the account was used and refreshed on %s after that", count(len(r.nodes), "node")))
+	r.pass("R7", fmt.Sprintf("another session of the account was used and refreshed on %s after that", plural.Count(len(r.nodes), "node", "nodes")))
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
 // Bounds of what a run may do to a server.
@@ -219,8 +220,8 @@ func newRun(cfg Config) (*run, error) {
 	case !(cfg.Rate >= 1) || cfg.Rate > MaxRate && !math.IsInf(cfg.Rate, 1): // that is for tests
 		return nil, badConfig("%g requests a second are out of bounds: 1 to %d", cfg.Rate, MaxRate)
 	case len(cfg.Metrics) > 0 && len(cfg.Metrics) != len(cfg.Nodes):
-		return nil, badConfig("there are %d addresses of metrics for %d nodes: name one for each node, or none", len(cfg.Metrics),
-			len(cfg.Nodes))
+		return nil, badConfig("--metrics names %s for %s: name one for each node, or none",
+			plural.Count(len(cfg.Metrics), "address", "addresses"), plural.Count(len(cfg.Nodes), "node", "nodes"))
 	}
 	r := &run{
 		cfg: cfg, origin: public.Scheme + "://" + public.Host, host: public.Host,
@@ -250,8 +251,11 @@ func newRun(cfg Config) (*run, error) {
 // baseURL reads an address without a path.
 func baseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" ||
-		u.RawQuery != "" || u.Fragment != "" {
+	if err == nil && strings.HasPrefix(u.Scheme, "http") && u.Host != "" && u.Path != "" && u.Path != "/" {
+		return nil, badConfig("%s has a path: name the host alone, and with --auth-path where auth.path is not /auth", raw)
+	}
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" ||
+		u.Fragment != "" {
 		return nil, badConfig("%s is no address of a node: write it as https://app.example.com", raw)
 	}
 	return u, nil
