@@ -3,11 +3,15 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,8 +46,16 @@ func poolConfig(dsn string, timeout time.Duration) (*pgxpool.Config, error) {
 	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > time.Minute { // 2 minutes: the driver's default
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	if cfg.ConnConfig.ValidateConnect == nil && !strings.Contains(dsn, "target_session_attrs") {
+	if cfg.ConnConfig.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement {
+		return nil, errExecMode
+	}
+	switch check := cfg.ConnConfig.ValidateConnect; {
+	case check == nil && strings.Contains(dsn, "target_session_attrs"): // any
+		return nil, errServers
+	case check == nil:
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	case !same(check, pgconn.ValidateConnectTargetSessionAttrsReadWrite) && !same(check, pgconn.ValidateConnectTargetSessionAttrsPrimary):
+		return nil, errServers
 	}
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
 		cfg.ConnConfig.RuntimeParams["application_name"] = "tokenjar"
@@ -52,7 +64,19 @@ func poolConfig(dsn string, timeout time.Duration) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-var errDSN = errors.New("the address of the database cannot be read: write it as postgres://user@host:5432/database")
+var (
+	errDSN = errors.New("the address of the database cannot be read: write it as postgres://user@host:5432/database")
+	// Of two statements in one simple query the second would have the time of the first (tx.first).
+	errExecMode = errors.New("default_query_exec_mode cannot be chosen: remove it from the database URL")
+	// What ended on the primary a moment ago may live on a standby.
+	errServers = errors.New("target_session_attrs may be read-write or primary: a standby does not know yet what has just ended, so " +
+		"remove it from the database URL")
+)
+
+// same reports whether two functions are one.
+func same(a, b pgconn.ValidateConnectFunc) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
+}
 
 // prepareSession makes the settings of a connection that the store relies on. They are set by a statement, not at the
 // start of the connection, because poolers refuse settings there.
@@ -88,6 +112,17 @@ func lookAround(ctx context.Context, c *pgx.Conn, log *slog.Logger) (place, erro
 		return place{}, inWords(err, storeError("look at the server", err))
 	}
 	if schema == nil {
+		var closed *string
+		err := c.QueryRow(ctx, `
+SELECT min(nspname::text)
+  FROM pg_catalog.pg_namespace, regexp_split_to_table(current_setting('search_path'), ',') AS part, trim(both ' "' FROM part) AS named
+ WHERE nspname = CASE named WHEN '$user' THEN current_user ELSE named END AND NOT has_schema_privilege(oid, 'USAGE')`).Scan(&closed)
+		if err != nil {
+			return place{}, inWords(err, storeError("look at the server", err))
+		}
+		if closed != nil {
+			return place{}, fmt.Errorf("the user may not use the schema %s: GRANT USAGE ON SCHEMA %s TO it", *closed, *closed)
+		}
 		return place{}, fmt.Errorf("none of the schemas in search_path (%s) exists: CREATE SCHEMA first", path)
 	}
 	if fsync == "off" {
@@ -102,35 +137,48 @@ func lookAround(ctx context.Context, c *pgx.Conn, log *slog.Logger) (place, erro
 var errPooled = errors.New("a pooler in transaction mode is between this program and the server, and would lose the settings of its " +
 	"connections: name the server itself, or a pool in session mode")
 
+// errOneConnection says that a pooler has not enough connections for one node.
+var errOneConnection = errors.New("the pooler in front of the server gives no second connection: let it have as many as this program " +
+	"may make (pool_max_conns and three)")
+
 // notPooled refuses a pooler in transaction mode. Behind a pooler the server's process is not the one that was named at
 // the start of the connection. In session mode it stays the same while somebody else has a transaction open; in
-// transaction mode whoever comes next gets the one that is free.
-func notPooled(ctx context.Context, pool *pgxpool.Pool, c *pgxpool.Conn) error {
-	process := func(c *pgxpool.Conn) (pid uint32, err error) {
+// transaction mode whoever comes next gets the one that is free. That somebody is a connection made for it, since the pool may
+// have but one.
+func notPooled(ctx context.Context, c *pgx.Conn, within time.Duration) error {
+	process := func(ctx context.Context, c *pgx.Conn) (pid uint32, err error) {
 		err = c.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid)
 		return pid, err
 	}
-	mine, err := process(c)
-	if err != nil || mine == c.Conn().PgConn().PID() {
+	mine, err := process(ctx, c)
+	if err != nil || mine == c.PgConn().PID() {
 		return err
 	}
-	other, err := pool.Acquire(ctx)
-	if err != nil {
+	theirs, again := uint32(0), uint32(0)
+	err = func() error {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		other, err := pgx.ConnectConfig(ctx, c.Config())
+		if err != nil {
+			return err
+		}
+		defer other.Close(context.WithoutCancel(ctx))
+		begun, err := other.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer begun.Rollback(ctx)
+		if theirs, err = process(ctx, other); err != nil {
+			return err
+		}
+		again, err = process(ctx, c)
 		return err
-	}
-	defer other.Release()
-	begun, err := other.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer begun.Rollback(ctx)
-	theirs, err := process(other)
-	if err != nil {
-		return err
-	}
-	again, err := process(c)
-	if err == nil && (theirs == mine || again != mine) {
-		err = errPooled
+	}()
+	switch {
+	case err != nil && ctx.Err() == nil && pgconn.Timeout(err):
+		return errOneConnection
+	case err == nil && (theirs == mine || again != mine):
+		return errPooled
 	}
 	return err
 }
@@ -138,11 +186,15 @@ func notPooled(ctx context.Context, pool *pgxpool.Pool, c *pgxpool.Conn) error {
 // inWords says what an error means for a start; public is what storeError made of cause.
 func inWords(cause, public error) error {
 	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var connecting *pgconn.ConnectError
 	switch state := sqlState(cause); {
 	case cause == nil:
 		return nil
 	case errors.Is(cause, errPooled), state == stateNoStatement, state == stateStatementTaken:
 		return errPooled
+	case errors.Is(cause, errOneConnection):
+		return errOneConnection
 	case state == stateInvalidPassword, state == stateInvalidAuth:
 		return fmt.Errorf("the server refuses this user or password: check user and password of the database URL, "+
 			"PGPASSWORD or PGPASSFILE, and pg_hba.conf: %w", public)
@@ -155,11 +207,42 @@ func inWords(cause, public error) error {
 		return fmt.Errorf("the server has no connection left: raise its max_connections, or lower pool_max_conns here: %w", public)
 	case errors.Is(cause, syscall.ECONNREFUSED), errors.Is(cause, syscall.ENOENT):
 		return fmt.Errorf("nothing answers there: is PostgreSQL running, and are host and port right?: %w", public)
+	case state == stateNoParameter && errors.As(cause, &connecting):
+		return fmt.Errorf("the server does not know a parameter of the database URL (%s): %w",
+			strings.Join(ownParameters(connecting.Config), ", "), public)
+	case errors.As(cause, &certificate):
+		return fmt.Errorf("the certificate of the server is not trusted, or is another host's: name its authority with "+
+			"sslrootcert=…, and the host as the certificate does: %w", public)
+	case errors.As(cause, &connecting) && strings.Contains(cause.Error(), refusedTLS):
+		return fmt.Errorf("the server offers no TLS: set ssl = on there; sslmode=disable goes without, for a network that is yours alone: %w",
+			public)
 	case errors.As(cause, &dns):
 		return fmt.Errorf("the host name of the database URL is not known: %w", public)
 	case state == stateReadOnly, errors.Is(cause, pgconn.ErrReadOnlyConnection):
 		return fmt.Errorf("the server is read-only, a standby perhaps: name the primary, or all hosts: %w", public)
+	case errors.As(cause, &connecting) && pgconn.Timeout(cause):
+		return fmt.Errorf("there was no answer in time: are host and port right, and does a firewall let us through?: %w", public)
+	case errors.Is(cause, context.DeadlineExceeded):
+		return fmt.Errorf("the server let us in and then did not answer in time: is it overloaded, or does somebody hold a lock?: %w", public)
 	default:
 		return public
 	}
+}
+
+// refusedTLS is how the driver, not the server, says that there is no TLS: it has no value for it.
+const refusedTLS = "server refused TLS connection"
+
+// ownParameters are the names of those parameters of a connection that the server has to know and not each one does.
+func ownParameters(c *pgconn.Config) []string {
+	names := slices.Sorted(maps.Keys(c.RuntimeParams))
+	return slices.DeleteFunc(names, func(name string) bool { return name == "application_name" || name == "search_path" })
+}
+
+// tablesInWords is inWords for a statement that uses the tables of a schema.
+func tablesInWords(schema string, cause, public error) error {
+	if sqlState(cause) == stateNoPermission {
+		return fmt.Errorf("the user may not read or write the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s "+
+			"TO it: %w", schema, public)
+	}
+	return inWords(cause, public)
 }

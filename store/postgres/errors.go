@@ -34,6 +34,7 @@ const (
 	stateSerialization    = "40001"
 	stateDeadlock         = "40P01"
 	stateNoPermission     = "42501"
+	stateNoParameter      = "42704"
 	stateTooMany          = "53300"
 	stateLockNotAvailable = "55P03"
 	stateQueryCanceled    = "57014"
@@ -53,6 +54,7 @@ func unavailable(state string) bool {
 		"28", // authentication
 		"40", // serialization, deadlock, "completion unknown"
 		"53", // no disk space, no memory, too many connections
+		"54", // a limit of the server: the queue of notifications is full
 		"55", // locked, or not in a state to be asked
 		"57", // cancelled, timed out, shutting down, starting up
 		"58", // I/O

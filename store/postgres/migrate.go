@@ -111,14 +111,16 @@ INSERT INTO tokenjar_schema (id, version) VALUES (1, 0)`); err != nil {
 }
 
 // SchemaVersion returns the number of the last migration in the schema that a DSN leads to; 0 when none of our tables is
-// there. It changes nothing.
+// there. It changes nothing, and fails with [tokenjar.ErrStoreUnavailable] after 5 seconds.
 func SchemaVersion(ctx context.Context, dsn string) (version int, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("read schema version: %w", err)
 		}
 	}()
-	cfg, err := poolConfig(dsn, 0)
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	defer cancel()
+	cfg, err := poolConfig(dsn, defaultTimeout)
 	if err != nil {
 		return 0, err
 	}
@@ -155,7 +157,7 @@ SELECT coalesce(bool_or(relname = 'tokenjar_schema'), false), min(relname::text)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return 0, fmt.Errorf("the table tokenjar_schema of schema %s is empty: restore the database from a backup", schema)
 		}
-		return version, inWords(err, storeError("read schema version", err))
+		return version, tablesInWords(schema, err, storeError("read tokenjar_schema", err))
 	case foreign != nil:
 		return 0, fmt.Errorf("the schema %s has a table %s of another program: use a database, or a schema, of its own",
 			schema, *foreign)

@@ -3,9 +3,11 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -33,7 +35,41 @@ func TestOpenRefusesWithTheReason(t *testing.T) {
 		openAt(t, dsn, quiet(), tuning{}).Close()
 		return exec(dsn, queries...)
 	}
+	// A role with a right of its own, to what openAt has made.
+	role := func(rights ...string) string {
+		dsn := ours()
+		name := "role_" + strings.ToLower(rand.Text())
+		var schema string
+		if err := pgtest.Pool(t, dsn).QueryRow(t.Context(), `SELECT current_schema()`).Scan(&schema); err != nil {
+			t.Fatal(err)
+		}
+		exec(dsn, `CREATE ROLE `+name+` LOGIN`)
+		for _, right := range rights {
+			exec(dsn, `GRANT `+right+` SCHEMA `+schema+` TO `+name)
+		}
+		t.Cleanup(func() {
+			if _, err := pgtest.Pool(t, dsn).Exec(context.Background(), `DROP OWNED BY `+name+`; DROP ROLE `+name); err != nil {
+				t.Error(err)
+			}
+		})
+		return pgtest.With(dsn, "user", name)
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel lets connections in, and nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	plain := pgtest.Start(t)
 	for _, row := range []struct{ name, dsn, want string }{
+		{"no usage of the schema", role(), "GRANT USAGE ON SCHEMA tokenjar_"},
+		{"no rights to the tables", role("USAGE ON"), "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tokenjar_"},
+		{"rights to read alone", role("USAGE ON", "SELECT ON ALL TABLES IN"), "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL"},
+		{"a simple protocol", pgtest.With(pgtest.Schema(t), "default_query_exec_mode", "simple_protocol"), "default_query_exec_mode cannot be chosen"},
+		{"any server", pgtest.With(pgtest.Schema(t), "target_session_attrs", "any"), "may be read-write or primary"},
+		{"a standby", pgtest.With(pgtest.Schema(t), "target_session_attrs", "prefer-standby"), "may be read-write or primary"},
+		{"an unknown parameter", pgtest.With(pgtest.Schema(t), "sslmod", "hunter2"), "does not know a parameter of the database URL (sslmod)"},
+		{"no TLS", pgtest.With(plain.TCP(), "sslmode", "require"), "the server offers no TLS"},
+		{"no answer", "postgres://ada:hunter2@" + silent.Addr().String() + "/x?connect_timeout=1", "no answer in time: are host and port right"},
 		{"no DSN at all", "postgres://ada:hunter2@db:port/x", "cannot be read"},
 		{"another program's table", exec(pgtest.Schema(t), `CREATE TABLE users (id int)`), "has a table users of another program"},
 		{"a newer schema", ours(`UPDATE tokenjar_schema SET version = 99`), "has version 99, this program knows versions up to 1: use the newer program"},
@@ -52,6 +88,30 @@ func TestOpenRefusesWithTheReason(t *testing.T) {
 				t.Errorf("got %q, want one line with %q", err, row.want)
 			}
 		})
+	}
+}
+
+func TestThePrimaryMayBeAskedFor(t *testing.T) {
+	for _, attrs := range []string{"read-write", "primary"} {
+		openAt(t, pgtest.With(pgtest.Schema(t), "target_session_attrs", attrs), quiet(), tuning{})
+	}
+}
+
+func TestTheSchemaVersionIsNotWaitedForForEver(t *testing.T) {
+	dsn := pgtest.Schema(t)
+	openAt(t, dsn, quiet(), tuning{}).Close()
+	begun, err := pgtest.Pool(t, dsn).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer begun.Rollback(context.Background())
+	if _, err := begun.Exec(t.Context(), `LOCK TABLE tokenjar_schema IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = SchemaVersion(t.Context(), dsn)
+	wantUnavailable(t, err)
+	if !strings.Contains(err.Error(), "did not answer in time") || strings.Count(err.Error(), "read schema version:") != 1 {
+		t.Errorf("got %q", err)
 	}
 }
 

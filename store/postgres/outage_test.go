@@ -108,7 +108,7 @@ func TestErrorsAreJudgedByTheirCode(t *testing.T) {
 		"40001": tokenjar.ErrStoreUnavailable, "40P01": tokenjar.ErrStoreUnavailable, "53100": tokenjar.ErrStoreUnavailable,
 		"53300": tokenjar.ErrStoreUnavailable, "55P03": tokenjar.ErrStoreUnavailable, "57014": tokenjar.ErrStoreUnavailable,
 		"57P01": tokenjar.ErrStoreUnavailable, "57P02": tokenjar.ErrStoreUnavailable, "57P03": tokenjar.ErrStoreUnavailable,
-		"58030": tokenjar.ErrStoreUnavailable, "42501": tokenjar.ErrStoreUnavailable, "XX001": tokenjar.ErrStoreUnavailable,
+		"54000": tokenjar.ErrStoreUnavailable, "58030": tokenjar.ErrStoreUnavailable, "42501": tokenjar.ErrStoreUnavailable, "XX001": tokenjar.ErrStoreUnavailable,
 		"22003": nil, "23514": nil, "42601": nil,
 	} {
 		err := storeError("rotate", &pgconn.PgError{Code: code, Message: "hunter2", Detail: "hunter2", Hint: "hunter2"})

@@ -88,7 +88,7 @@ func TestAPoolerInTransactionModeIsRefusedAndOneInSessionModeWorks(t *testing.T)
 	for _, mode := range []string{"transaction", "session"} {
 		t.Run(mode, func(t *testing.T) {
 			dsn := strings.Replace(server.TCP(), server.Addr(), pooler(t, server, mode), 1)
-			s, err := Open(t.Context(), dsn, quiet())
+			s, err := Open(t.Context(), pgtest.With(dsn, "pool_max_conns", "1"), quiet())
 			if mode == "transaction" {
 				if !errors.Is(err, errPooled) {
 					t.Fatalf("got %v, want %v", err, errPooled)

@@ -33,6 +33,8 @@ type Config struct {
 	Queue int
 }
 
+const defaultTimeout = 5 * time.Second
+
 // A Store is a [tokenjar.Store] in one schema of a PostgreSQL database, which also keeps the users and the audit trail. It
 // is safe for concurrent use, and any number of processes may have the database open.
 type Store struct {
@@ -68,8 +70,8 @@ var (
 // taken from PGPASSWORD, PGPASSFILE, a service file and so on), and brings the schema up to date that its search_path leads
 // to. It starts goroutines; [Store.Close] stops them.
 //
-// Connections are made to a server that takes writes, unless the DSN says otherwise (target_session_attrs), 16 at most
-// (pool_max_conns). Open fails, and says why, when there is none, when it does not let us in, and when the schema is
+// Connections are made to a server that takes writes (target_session_attrs may say primary in its place, and nothing else),
+// 16 at most (pool_max_conns), besides two for what nodes tell each other. Open fails, and says why, when there is none, when it does not let us in, and when the schema is
 // another program's, newer than this program, or not ours to write.
 func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	return open(ctx, dsn, cfg, tuning{})
@@ -100,7 +102,7 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	cfg.Timeout = orDefault(cfg.Timeout, 5*time.Second)
+	cfg.Timeout = orDefault(cfg.Timeout, defaultTimeout)
 	cfg.Queue = orDefault(cfg.Queue, defaultQueue)
 	if t.steps == nil {
 		if t.steps, err = migrations(migrationFiles); err != nil {
@@ -120,7 +122,7 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 		pool: pool, now: cfg.Now, log: cfg.Logger, timeout: cfg.Timeout, opened: time.Now(),
 		auditRows: orDefault(t.auditRows, maxAuditRows), queue: int64(cfg.Queue),
 	}
-	if s.place, err = setUp(ctx, pool, cfg.Logger, t.steps); err != nil {
+	if s.place, err = setUp(ctx, pool, cfg, t.steps); err != nil {
 		pool.Close()
 		return nil, err
 	}
@@ -135,17 +137,17 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 }
 
 // setUp makes the schema what the program needs.
-func setUp(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, steps []string) (place, error) {
+func setUp(ctx context.Context, pool *pgxpool.Pool, cfg Config, steps []string) (place, error) {
 	c, err := pool.Acquire(ctx)
 	if err != nil {
 		return place{}, inWords(err, storeError("connect", err))
 	}
 	defer c.Release()
-	where, err := lookAround(ctx, c.Conn(), log)
+	where, err := lookAround(ctx, c.Conn(), cfg.Logger)
 	if err != nil {
 		return place{}, err
 	}
-	if err := notPooled(ctx, pool, c); err != nil {
+	if err := notPooled(ctx, c.Conn(), cfg.Timeout); err != nil {
 		return place{}, inWords(err, storeError("look at the server", err))
 	}
 	if err := migrate(ctx, c.Conn(), where.schema, steps); err != nil {
@@ -153,7 +155,7 @@ func setUp(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, steps []st
 	}
 	// Tables that cannot be written are better found now than at the first sign-in. No row is touched.
 	_, err = c.Exec(ctx, `UPDATE sessions SET name = name WHERE false`)
-	return where, inWords(err, storeError("try to write", err))
+	return where, tablesInWords(where.schema, err, storeError("try to write", err))
 }
 
 func orDefault[T int | int64 | time.Duration](v, def T) T {
