@@ -91,7 +91,12 @@ func (s *Service) ClaimsChanged(ctx context.Context, userID string, generation i
 }
 
 // SetUserRoles changes the roles of a user of the store. Access tokens issued before count as expired, as
-// [Service.ClaimsChanged] says. [ErrNotFound].
+// [Service.ClaimsChanged] says.
+//
+// It returns [ErrNotFound] when the store has no such user, and an error when the users live outside the store: change
+// them there, and call [Service.ClaimsChanged]. After any other error the roles may have been changed, and then other nodes
+// know it within a second, but this one may accept older access tokens until it has learned of it as they do. Calling it
+// again with the same roles does no harm, and completes it.
 func (s *Service) SetUserRoles(ctx context.Context, id string, r Roles) error {
 	admin, ok := s.users.(UserAdmin)
 	if !ok {
