@@ -668,6 +668,8 @@ func TestThePasswordOfADatabaseIsNeverPrinted(t *testing.T) {
 		"postgres://db/app?password=hunter2@x":          "postgres://db/app?password=[hidden]",
 		"postgres://ada:hunter2&pass=x@db/app":          "postgres://ada:[hidden]",
 		"postgres://db/app?host=/tmp":                   "postgres://db/app?host=/tmp",
+		"postgres://db/app?user=ada;password=hunter2":   "postgres://db/app?user=ada;password=[hidden]",
+		"postgres://ada%3Ahunter2@db/app":               "postgres://ada%3A[hidden]@db/app",
 	} {
 		c := config.Defaults()
 		c.Database = url

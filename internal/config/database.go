@@ -53,8 +53,8 @@ func hidePassword(database string) string {
 	begin := strings.Index(database, ":") + 1
 	begin += len(database[begin:]) - len(strings.TrimLeft(database[begin:], "/"))
 	at := strings.LastIndex(database, "@")
-	if colon := strings.Index(database[begin:], ":"); colon >= 0 {
-		hide(begin+colon+1, at)
+	if colon := firstColon.FindStringIndex(database[begin:]); colon != nil {
+		hide(begin+colon[1], at)
 	}
 	for _, found := range passwordParameter.FindAllStringSubmatchIndex(database, -1) {
 		hide(found[2], found[3])
@@ -71,5 +71,9 @@ func hidePassword(database string) string {
 	return b.String()
 }
 
-// passwordParameter finds the value of a parameter that is a password, or whose name is escaped.
-var passwordParameter = regexp.MustCompile(`(?i)[?&][^=&]*(?:pass|%)[^=&]*=([^&]+)`)
+// firstColon finds what separates a user from a password, also where somebody has escaped it.
+var firstColon = regexp.MustCompile(`(?i):|%3a`)
+
+// passwordParameter finds the value of a parameter that is a password, or whose name is escaped. A semicolon separates
+// nothing, so what stands behind one may be meant as another parameter.
+var passwordParameter = regexp.MustCompile(`(?i)[?&;][^=&;]*(?:pass|%)[^=&;]*=([^&]+)`)
