@@ -22,7 +22,7 @@ test: go-test examples peers browser ## all tests; what is missing on this machi
 go-test: ## the Go tests, with the race detector where a C compiler is found
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
 	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) $$(go list ./... | grep -v $(DRIVERS))
-	go test -run 'Seeded|TenThousand|RacingAHundred|TestContract' . ./store/postgres
+	go test -run 'Seeded|TenThousand|RacingAHundred|TestContract|TestRandomBodies' . ./store/postgres ./httpapi
 	go test ./internal/torture ./test/nodes
 
 .PHONY: examples
