@@ -2,52 +2,21 @@ package httpapi_test
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/internal/pgtest"
 	"github.com/tokenjar/tokenjar/internal/servertest"
-	"github.com/tokenjar/tokenjar/store/postgres"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 // The rotation contract as a browser sees it, on every store. Of the service it is tested in the root package.
 
 var stores = map[string]servertest.Setup{
 	"memory": {},
-	"sqlite": {Store: openSQLite}, "postgresql": {Store: openPostgres},
-}
-
-func openPostgres(t testing.TB, now func() time.Time) servertest.Store {
-	t.Helper()
-	s, err := postgres.Open(t.Context(), pgtest.Schema(t), postgres.Config{
-		Now: now, Timeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func openSQLite(t testing.TB, now func() time.Time) servertest.Store {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tokenjar.db"), sqlite.Config{Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
+	"sqlite": {Store: servertest.OpenSQLite}, "postgresql": {Store: servertest.OpenPostgres},
 }
 
 func onEveryStore(t *testing.T, run func(t *testing.T, w *servertest.World)) {

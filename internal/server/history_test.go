@@ -2,19 +2,13 @@ package server_test
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
-	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tokenjar/tokenjar/internal/history"
-	"github.com/tokenjar/tokenjar/internal/pgtest"
 	"github.com/tokenjar/tokenjar/internal/servertest"
 	"github.com/tokenjar/tokenjar/internal/stress"
-	"github.com/tokenjar/tokenjar/store/postgres"
-	"github.com/tokenjar/tokenjar/store/sqlite"
 )
 
 // Whatever pages and programs ask a server for at once, over real connections, one sequence of events explains what they
@@ -22,7 +16,7 @@ import (
 func TestHistoriesOverHTTPAreLinearizable(t *testing.T) { // T-02, T-03, T-09, T-11
 	for name, setup := range map[string]servertest.Setup{
 		"memory": {},
-		"sqlite": {Store: openSQLite}, "postgresql": {Store: openPostgres},
+		"sqlite": {Store: servertest.OpenSQLite}, "postgresql": {Store: servertest.OpenPostgres},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := servertest.Start(t, setup)
@@ -63,30 +57,4 @@ func TestHistoriesOverHTTPAreLinearizable(t *testing.T) { // T-02, T-03, T-09, T
 			}
 		})
 	}
-}
-
-func openPostgres(t testing.TB, now func() time.Time) servertest.Store {
-	t.Helper()
-	s, err := postgres.Open(t.Context(), pgtest.Schema(t), postgres.Config{
-		Now: now, Timeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-func openSQLite(t testing.TB, now func() time.Time) servertest.Store {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "tokenjar.db"), sqlite.Config{Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
 }
