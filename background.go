@@ -37,6 +37,9 @@ func (s *Service) Run(ctx context.Context) error {
 		{"write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return flushEvery, s.flushAudit(ctx)
 		}},
+		{"end what is bound to sessions that are over", boundEvery, 3, func(ctx context.Context) (time.Duration, error) {
+			return boundEvery, s.checkBound(ctx)
+		}},
 		{"delete what is over", pruneEvery, 1, func(ctx context.Context) (time.Duration, error) {
 			s.revoked.forget(s.now())
 			s.claims.forget(s.now())

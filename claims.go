@@ -71,6 +71,7 @@ func (c *raisedClaims) forget(now time.Time) {
 // learnClaims makes access tokens of a user with older claims count as expired on this node.
 func (s *Service) learnClaims(userID string, generation int64) {
 	s.claims.add(userID, generation, s.now().Add(s.keys.Load().longestAccess+revocationOverlap))
+	s.bound.endOlder(userID, generation)
 }
 
 // ClaimsChanged says that what the claims of a user are built from has changed, and that [User.ClaimsGen] is now this

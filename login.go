@@ -74,10 +74,9 @@ type Grant struct {
 
 // Identity returns who the grant's access token speaks for, as verifying that token would.
 func (g Grant) Identity() Identity {
-	begin, end := payloadOf(g.AccessToken)
 	return Identity{
 		UserID: g.User.ID, SessionID: g.SessionID, Generation: g.Generation,
-		AuthTime: g.AuthTime, ExpiresAt: g.AccessExpires, claimsGen: g.User.ClaimsGen, payload: g.AccessToken[begin:end],
+		AuthTime: g.AuthTime, ExpiresAt: g.AccessExpires, claimsGen: g.User.ClaimsGen, token: g.AccessToken,
 	}
 }
 

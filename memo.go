@@ -11,20 +11,18 @@ import (
 // no JSON. Numbers are little-endian:
 //
 //	 0 hash of the session id   8 auth_time, in seconds   16 gen   24 cgen
-//	32 length of the user id; begin and end of the payload within the token: 16 bits each
-//	38 user id, session id
+//	32 length of the user id: 16 bits
+//	34 user id, session id
 type memo string
 
-const memoHeader = 38
+const memoHeader = 34
 
-func newMemo(session uint64, id Identity, begin, end int) memo {
+func newMemo(session uint64, id Identity) memo {
 	b := make([]byte, 0, memoHeader+len(id.UserID)+len(id.SessionID))
 	for _, n := range []uint64{session, uint64(id.AuthTime.Unix()), uint64(id.Generation), uint64(id.claimsGen)} {
 		b = binary.LittleEndian.AppendUint64(b, n)
 	}
-	for _, n := range []int{len(id.UserID), begin, end} {
-		b = binary.LittleEndian.AppendUint16(b, uint16(n))
-	}
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(id.UserID)))
 	b = append(b, id.UserID...)
 	return memo(append(b, id.SessionID...))
 }
@@ -48,6 +46,6 @@ func identityOf(e tokencache.Entry) Identity {
 	return Identity{
 		UserID: m.userID(), SessionID: m.sessionID(), Generation: m.generation(),
 		AuthTime: time.Unix(int64(m.number(8)), 0).UTC(), ExpiresAt: time.Unix(e.Expires(), 0).UTC(),
-		claimsGen: m.claimsGen(), payload: e.Token()[m.length(34):m.length(36)],
+		claimsGen: m.claimsGen(), token: e.Token(),
 	}
 }

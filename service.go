@@ -125,6 +125,8 @@ type Service struct {
 	seen     seenGenerations
 	shares   shares
 	audit    auditTrail
+	upstream upstreamIssuers
+	bound    boundContexts
 
 	runMu          sync.Mutex // held by Run
 	running        atomic.Bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"hash/maphash"
+	"log/slog"
 	"math"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type Identity struct {
 	ExpiresAt  time.Time
 
 	claimsGen int64  // of the user, when the token was issued
-	payload   string // of the token, base64url
+	token     string // that was verified
 }
 
 // claimsDepth is more than any token nests that was verified.
@@ -31,7 +32,7 @@ const claimsDepth = 64
 // Claims returns all claims of the token, read anew at each call: the caller may keep and change them. Of an Identity
 // that no token was verified for there are none.
 func (id Identity) Claims() token.Claims {
-	payload, err := base64.RawURLEncoding.DecodeString(id.payload)
+	payload, err := base64.RawURLEncoding.DecodeString(payloadOf(id.token))
 	claims := map[string]any{}
 	if err != nil || len(payload) == 0 || strictjson.Unmarshal(payload, &claims, claimsDepth) != nil {
 		return token.Claims{}
@@ -39,10 +40,26 @@ func (id Identity) Claims() token.Claims {
 	return claims
 }
 
-// payloadOf returns where in a compact token its payload begins and ends.
-func payloadOf(text string) (begin, end int) {
-	begin, end = strings.IndexByte(text, '.')+1, strings.LastIndexByte(text, '.')
-	return begin, max(begin, end)
+// AccessToken returns the token that was verified, for a service that is to act with the user's own. Of an Identity that no
+// token was verified for it is empty. It is a credential: it does not belong into a log.
+func (id Identity) AccessToken() string { return id.token }
+
+// LogValue keeps the token out of logs.
+func (id Identity) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("user_id", id.UserID), slog.String("session_id", id.SessionID),
+		slog.Int64("generation", id.Generation))
+}
+
+// String keeps the token out of what is printed.
+func (id Identity) String() string { return id.LogValue().String() }
+
+// GoString does so for %#v.
+func (id Identity) GoString() string { return "tokenjar.Identity" + id.String() }
+
+// payloadOf returns the payload of a compact token as it stands there, in base64url.
+func payloadOf(text string) string {
+	begin, end := strings.IndexByte(text, '.')+1, strings.LastIndexByte(text, '.')
+	return text[begin:max(begin, end)]
 }
 
 // Authenticate verifies an access token: signature, type, issuer, audience, times, and that its session has not been
@@ -123,8 +140,7 @@ func (s *Service) verify(decoder *token.Decoder, raw string) (Identity, tokencac
 	if err != nil {
 		return Identity{}, tokencache.Record{}, tokenError(err)
 	}
-	begin, end := payloadOf(raw)
-	id := Identity{UserID: claims.String("sub"), SessionID: claims.String("sid"), payload: raw[begin:end]}
+	id := Identity{UserID: claims.String("sub"), SessionID: claims.String("sid"), token: raw}
 	var isNumber, isDate, isTime bool
 	id.Generation, isNumber = claims.Int("gen")
 	id.AuthTime, isDate = claims.Time("auth_time")
@@ -137,7 +153,7 @@ func (s *Service) verify(decoder *token.Decoder, raw string) (Identity, tokencac
 	}
 	r := tokencache.Record{
 		Token: raw, Expires: id.ExpiresAt.Unix(), NotBefore: math.MinInt64,
-		Memo: string(newMemo(maphash.String(s.seed, id.SessionID), id, begin, end)),
+		Memo: string(newMemo(maphash.String(s.seed, id.SessionID), id)),
 	}
 	whole := id.AuthTime.Nanosecond() == 0 && id.ExpiresAt.Nanosecond() == 0
 	for _, name := range []string{"nbf", "iat"} {

@@ -41,6 +41,8 @@ const (
 	Conflict             Code = "conflict"               // 409: taken, or changed meanwhile
 	StoreUnavailable     Code = "store_unavailable"      // 503: a store or database does not answer; nobody is signed out
 	KeysUnavailable      Code = "keys_unavailable"       // 503: the keys to verify with cannot be fetched
+	UpstreamUnavailable  Code = "upstream_unavailable"   // 502: a service behind us does not answer as it should; 503: it has no room
+	UpstreamTimeout      Code = "upstream_timeout"       // 504: it does not answer in time
 	Overloaded           Code = "overloaded"             // 503: too many sign-ins at once, or the request's time is over
 	ClaimsTooLarge       Code = "claims_too_large"       // 503: the configured claims do not fit a cookie
 	Internal             Code = "internal_error"         // 500: a fault of ours, told in the log
@@ -119,6 +121,10 @@ var kinds = map[Code]kind{
 		"The store does not answer. Nothing was changed and nobody is signed out. Try again."},
 	KeysUnavailable: {http.StatusServiceUnavailable, Retry, "Temporarily unavailable",
 		"The keys to verify the token with cannot be fetched. Nothing is known about the token. Try again."},
+	UpstreamUnavailable: {http.StatusBadGateway, Retry, "Service unavailable",
+		"The service behind this route does not answer as it should. Try again."},
+	UpstreamTimeout: {http.StatusGatewayTimeout, Retry, "Service too slow",
+		"The service behind this route did not answer in time."},
 	Overloaded: {http.StatusServiceUnavailable, Retry, "Busy",
 		"Too many sign-ins are being checked. Try again."},
 	ClaimsTooLarge: {http.StatusServiceUnavailable, FixConfig, "Claims too large",
@@ -210,6 +216,6 @@ func Codes() []Code {
 		InvalidCredentials, NotAuthenticated, TokenInvalid, TokenExpired, TokenRevoked, WrongTokenType, RefreshMissing,
 		SessionEnded, SessionReused, CSRFFailed, OriginNotAllowed, InsufficientScope, PermissionDenied, StepUpRequired, RateLimited, ValidationFailed, UnsupportedMediaType,
 		BodyTooLarge, HeaderTooLarge, NotFound, MethodNotAllowed, BadPath, MisdirectedHost, Conflict, StoreUnavailable, KeysUnavailable,
-		Overloaded, ClaimsTooLarge, Internal,
+		UpstreamUnavailable, UpstreamTimeout, Overloaded, ClaimsTooLarge, Internal,
 	}
 }

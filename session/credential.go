@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/cookie"
 	"github.com/tokenjar/tokenjar/internal/request"
 	"github.com/tokenjar/tokenjar/middleware"
 	"github.com/tokenjar/tokenjar/problem"
@@ -41,16 +42,21 @@ type judgedBearer struct {
 // Read collects what a request bears. It fails when the request has more cookies than are read, and when it has two
 // Authorization fields: nobody may choose between them (RFC 9110, section 5.3). What it found of the cookies is then
 // returned beside the error, since the origin is judged first.
-func (g *Guard) Read(r *http.Request) (Shown, error) {
-	cookies, err := g.cookies.Read(r.Header)
-	if err != nil {
-		return Shown{}, err
+func (g *Guard) Read(r *http.Request) (shown Shown, err error) {
+	var cookies cookie.Cookies
+	if g.policy.Credentials != BearerOnly {
+		if cookies, err = g.cookies.Read(r.Header); err != nil {
+			return Shown{}, err
+		}
 	}
-	shown := Shown{
+	shown = Shown{
 		AnyCookie:  cookies.Access.Present() || cookies.Refresh.Present(),
 		Access:     cookies.Access.Values,
 		Refresh:    cookies.Refresh.Values,
 		BadRefresh: cookies.Refresh.Invalid > 0,
+	}
+	if g.policy.Credentials == CookieOnly {
+		return shown, nil
 	}
 	if shown.Bearer, shown.BadBearer, err = request.Bearer(r.Header); err != nil {
 		return shown, problem.New(problem.ValidationFailed).WithStatus(http.StatusBadRequest).

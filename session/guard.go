@@ -51,6 +51,7 @@ type Guard struct {
 	origins     *csrf.Origins
 	tokens      *atomic.Pointer[keyedTokens]
 	check       tokenjar.SessionCheck // stricter than the service's; empty: the service's
+	policy      Policy
 	own         string
 	bearerFirst bool
 	renew       func(path string) bool
@@ -173,17 +174,52 @@ func (g *Guard) Client(r *http.Request) tokenjar.Client { return g.client(r) }
 // Required lets a request through that speaks for somebody; [tokenjar.IdentityFromContext] tells for whom. Others get
 // a problem document with 401, 403 or 503.
 func (g *Guard) Required(next http.Handler) http.Handler {
-	return g.protect(next, true)
+	return g.Protect(next, Policy{})
 }
 
 // Optional lets a request through also when it speaks for nobody: with a bad credential it is anonymous. An unsafe
 // request that a cookie authenticates still needs the origin and the CSRF token, and a store that does not answer is
 // still 503, since nobody can be told to be anonymous on its account.
 func (g *Guard) Optional(next http.Handler) http.Handler {
-	return g.protect(next, false)
+	return g.Protect(next, Policy{Optional: true})
 }
 
-func (g *Guard) protect(next http.Handler, required bool) http.Handler {
+// A Policy says which requests [Guard.Protect] lets through. The zero Policy is that of [Guard.Required].
+type Policy struct {
+	// Optional lets a request through that speaks for nobody: see [Guard.Optional].
+	Optional bool
+	// Credentials says what a request may be authenticated by. Default: cookie and bearer.
+	Credentials Credentials
+	// InsecureSkipCSRF lets any page of any site make a signed-in browser send any request. A WebSocket handshake still
+	// needs its origin.
+	InsecureSkipCSRF bool
+	// Refuse answers a request that is refused. Default: problem.Write.
+	Refuse func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Credentials are what a request may be authenticated by. What is not among them is neither judged nor renewed: for the
+// route it is not there.
+type Credentials int
+
+// The sets of credentials.
+const (
+	CookieOrBearer Credentials = iota
+	CookieOnly
+	BearerOnly
+)
+
+// Protect lets the requests through that a policy allows.
+func (g *Guard) Protect(next http.Handler, p Policy) http.Handler {
+	refuse := p.Refuse
+	if refuse == nil {
+		refuse = problem.Write
+	}
+	own := *g
+	own.policy = p
+	return own.protect(next, refuse)
+}
+
+func (g *Guard) protect(next http.Handler, refuse func(http.ResponseWriter, *http.Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := newGuarded(w)
 		defer a.Finish()
@@ -191,13 +227,13 @@ func (g *Guard) protect(next http.Handler, required bool) http.Handler {
 		if err == errNotPlain {
 			r = g.withLogger(r)
 			id, _, err = g.authenticate(a, r)
-			if err != nil && !required && isAnonymous(err) {
+			if err != nil && g.policy.Optional && isAnonymous(err) {
 				id, err = tokenjar.Identity{}, nil
 			}
 		}
 		switch {
 		case err != nil:
-			problem.Write(a, g.withLogger(r), err)
+			refuse(a, g.withLogger(r), err)
 		case id.UserID != "":
 			next.ServeHTTP(a, g.introduce(a, r, id))
 		default:
@@ -234,7 +270,7 @@ var errNotPlain = errors.New("session: not recognized")
 // and beside it at most a refresh cookie of the same user. For any other it returns errNotPlain and has judged nothing
 // but perhaps the origin, which is judged alike. It must say what the long way says.
 func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
-	if len(r.Header["Authorization"]) > 0 || g.check != "" {
+	if len(r.Header["Authorization"]) > 0 || g.check != "" || g.policy.Credentials == BearerOnly {
 		return tokenjar.Identity{}, errNotPlain
 	}
 	access, refresh, ok := g.cookies.ReadPlain(r.Header)
@@ -248,7 +284,7 @@ func (g *Guard) recognize(r *http.Request) (tokenjar.Identity, error) {
 	if !ok {
 		return tokenjar.Identity{}, errNotPlain
 	}
-	if !request.IsSafe(r.Method) {
+	if !request.IsSafe(r.Method) && !g.policy.InsecureSkipCSRF {
 		if err := g.csrfTokens().Check(r.Header, id.SessionID); err != nil {
 			return tokenjar.Identity{}, err
 		}
@@ -365,7 +401,7 @@ func (g *Guard) checkOrigin(r *http.Request) error {
 	switch {
 	case request.IsHandshake(r.Header):
 		return g.origins.CheckHandshake(r.Header, g.own)
-	case request.IsSafe(r.Method):
+	case request.IsSafe(r.Method), g.policy.InsecureSkipCSRF:
 		return nil
 	}
 	return g.origins.Check(r.Header, g.own)
@@ -377,7 +413,7 @@ func (g *Guard) CheckOrigin(r *http.Request) error { return g.origins.Check(r.He
 
 // CheckCSRF is rule 2: an unsafe request that a cookie authenticates carries the CSRF token of that session.
 func (g *Guard) CheckCSRF(r *http.Request, cred Credential) error {
-	if request.IsSafe(r.Method) || !cred.ByCookie() {
+	if request.IsSafe(r.Method) || !cred.ByCookie() || g.policy.InsecureSkipCSRF {
 		return nil
 	}
 	return g.csrfTokens().Check(r.Header, cred.SessionID())
@@ -390,6 +426,9 @@ func (g *Guard) CheckCSRFOf(r *http.Request, sessionID string) error {
 
 // Now returns the time by which cookies are dated.
 func (g *Guard) Now() time.Time { return g.now() }
+
+// Cookies returns the names and attributes of the cookies.
+func (g *Guard) Cookies() *cookie.Policy { return g.cookies }
 
 // AccessCookieName returns the name of the access cookie.
 func (g *Guard) AccessCookieName() string { return g.cookies.AccessName() }

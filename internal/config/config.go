@@ -39,6 +39,10 @@ type Config struct {
 	Password Password `key:"password"`
 	Admin    Admin    `key:"admin"`
 	Log      Log      `key:"log"`
+
+	SPA       SPA // see route.go, as the two lists
+	Routes    []Route
+	Frontends []Frontend
 }
 
 // Token says what access tokens are.
@@ -78,9 +82,10 @@ type Cookies struct {
 
 // Auth says where the API is and which credential it looks at first.
 type Auth struct {
-	Path  string `key:"path" default:"/auth" doc:"Prefix of the API."`
-	Order string `key:"order" default:"cookie_first" enum:"cookie_first bearer_first" doc:"Which credential counts when a request brings a cookie and a bearer that both verify. With bearer_first a bearer that verifies wins, and the request needs no CSRF token."`
-	Docs  bool   `key:"docs" default:"true" doc:"Serve the documentation of the API at /docs, and its OpenAPI document at /openapi.json."`
+	Path      string `key:"path" default:"/auth" doc:"Prefix of the API."`
+	Order     string `key:"order" default:"cookie_first" enum:"cookie_first bearer_first" doc:"Which credential counts when a request brings a cookie and a bearer that both verify. With bearer_first a bearer that verifies wins, and the request needs no CSRF token."`
+	LoginPage string `key:"login_page" default:"/" doc:"Path of the page to sign in, where a browser is sent that opens a page of a route for which it has to be signed in; it gets the path it wanted as next."`
+	Docs      bool   `key:"docs" default:"true" doc:"Serve the documentation of the API at /docs, and its OpenAPI document at /openapi.json."`
 }
 
 // CSRF says which other origins may send unsafe requests.

@@ -35,6 +35,9 @@ var (
 
 func describe(t reflect.Type, index []int, prefix string) (all []setting, groups []string) {
 	for field := range t.Fields() {
+		if field.Tag.Get("key") == "" { // a list of sections: see route.go
+			continue
+		}
 		key := prefix + field.Tag.Get("key")
 		at := append(append([]int(nil), index...), field.Index...)
 		if field.Type.Kind() == reflect.Struct {

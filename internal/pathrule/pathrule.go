@@ -24,7 +24,13 @@ import (
 var ErrBad = errors.New("path not accepted")
 
 // Canonical returns the one form of a raw path, or ErrBad.
-func Canonical(raw string) (string, error) {
+func Canonical(raw string) (string, error) { return canonical(raw, false) }
+
+// WithSlashes is Canonical for readers some of which accept encoded slashes: they stay as they are, "%2F". Dots between two
+// slashes, encoded or not, are a segment all the same.
+func WithSlashes(raw string) (string, error) { return canonical(raw, true) }
+
+func canonical(raw string, slashes bool) (string, error) {
 	if raw == "" || raw[0] != '/' {
 		return "", ErrBad
 	}
@@ -48,7 +54,7 @@ func Canonical(raw string) (string, error) {
 		}
 		i += 2
 		c = byte(high<<4 | low)
-		if c == '/' || c == '\\' {
+		if c == '\\' || c == '/' && !slashes {
 			return "", ErrBad
 		}
 		decoded.WriteByte(c)
@@ -88,11 +94,16 @@ func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// OtherReadings returns how laxer programs would read a canonical path: without path parameters, without case, and
-// both. A path that would be routed otherwise under one of them is refused.
+// OtherReadings returns how laxer programs would read a canonical path: without path parameters, without case, with encoded
+// slashes decoded, and all of these. A path that would be routed otherwise under one of them is refused.
 func OtherReadings(path string) []string {
 	bare := WithoutParameters(path)
-	return []string{bare, strings.ToLower(path), strings.ToLower(bare)}
+	readings := []string{bare, strings.ToLower(path), strings.ToLower(bare)}
+	if decoded := strings.ReplaceAll(path, "%2F", "/"); decoded != path {
+		readings = append(readings, OtherReadings(decoded)...)
+		readings = append(readings, decoded)
+	}
+	return readings
 }
 
 // WithoutParameters returns a path without what follows a semicolon in each segment (RFC 3986, section 3.3).

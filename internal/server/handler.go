@@ -30,37 +30,60 @@ const (
 	apiRoom
 	siteRoom
 	sampleRoom
+	proxyRoom
 )
 
-// roomOf says where a canonical path leads. It is asked about other readings of the same path as well, so it looks at
+// A place is a room and, of the proxy's, the route.
+type place struct {
+	room  room
+	route string
+}
+
+// placeOf says where a canonical path leads. It is asked about other readings of the same path as well, so it looks at
 // nothing but its argument.
-func (s *Server) roomOf(path string) room {
+//
+// What is ours comes first, then the routes, then pages.
+func (s *Server) placeOf(path string) place {
 	switch {
 	case s.api.Owns(path):
-		return apiRoom
+		return place{room: apiRoom}
 	case s.sample != nil && path == samplePath:
-		return sampleRoom
-	case s.site.Has(path):
-		return siteRoom
+		return place{room: sampleRoom}
 	}
-	return nowhere
+	if s.proxy != nil {
+		if route := s.proxy.RouteOf(path); route != "" {
+			return place{proxyRoom, route}
+		}
+	}
+	if s.site.Has(path) {
+		return place{room: siteRoom}
+	}
+	return place{}
 }
 
 // dispatch takes a request to its room. The path is the canonical one that was judged. A preflight ends here; pages are
 // nobody's to read but a browser's that opens them, so they are not shared.
 func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, path string) {
-	room := s.roomOf(path)
-	if rec, ok := w.(*recorder); ok && room != nowhere {
-		rec.route = s.patterns.of(path)
+	at := s.placeOf(path)
+	if rec, ok := w.(*recorder); ok {
+		switch at.room {
+		case nowhere:
+		case proxyRoom:
+			rec.route = s.metrics.Route(at.route)
+		default:
+			rec.route = s.patterns.of(path)
+		}
 	}
-	if room != siteRoom {
+	if at.room != siteRoom {
 		if isPreflight(r) {
 			s.preflight(w, r, path)
 			return
 		}
 		s.share(w, r)
 	}
-	switch room {
+	switch at.room {
+	case proxyRoom:
+		s.proxy.ServeHTTP(w, r)
 	case apiRoom:
 		s.api.ServeHTTP(w, r)
 	case sampleRoom:
@@ -210,5 +233,6 @@ func (r *recorder) Flush() { http.NewResponseController(r.ResponseWriter).Flush(
 
 // Hijack hands the connection over, for upgrades.
 func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	r.status = http.StatusSwitchingProtocols
 	return http.NewResponseController(r.ResponseWriter).Hijack()
 }

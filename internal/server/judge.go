@@ -88,13 +88,16 @@ func (s *Server) ours(host string) bool {
 
 // route brings a path to its canonical form and refuses it when a laxer reading would lead to another room.
 func (s *Server) route(raw string) (string, error) {
-	path, err := pathrule.Canonical(raw)
+	path, err := pathrule.WithSlashes(raw)
 	if err != nil {
 		return "", err
 	}
-	room := s.roomOf(path)
+	at := s.placeOf(path)
+	if at.room != proxyRoom && strings.Contains(path, "%2F") { // the proxy asks its route
+		return "", pathrule.ErrBad
+	}
 	for _, other := range pathrule.OtherReadings(path) {
-		if s.roomOf(other) != room {
+		if s.placeOf(other) != at {
 			return "", errors.Join(pathrule.ErrBad, errors.New("another room in another reading"))
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/tokenjar/tokenjar/internal/ui"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/proxy"
 	"github.com/tokenjar/tokenjar/session"
 )
 
@@ -65,6 +66,7 @@ type Server struct {
 	guard     *session.Guard
 	site      *ui.Site
 	sample    http.Handler // of the demo; nil otherwise
+	proxy     *proxy.Proxy // nil when there are no routes
 	cors      *cors.Cors   // nil when no origin is listed
 	metrics   *metrics.Metrics
 	patterns  *patterns
@@ -161,6 +163,11 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	if s.api, err = httpapi.New(s.apiConfig(cfg, opts)); err != nil {
 		return nil, err
 	}
+	if len(cfg.Routes) > 0 {
+		if s.proxy, err = proxy.New(s.proxyConfig(cfg, cfg.Routes)); err != nil {
+			return nil, err
+		}
+	}
 	if s.patterns, err = newPatterns(s.metrics, s.api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
 		return nil, err
 	}
@@ -240,6 +247,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.log.Info("stopping: requests under way may finish", "within", drainTimeout.String())
 	time.Sleep(s.notice)
+	if s.proxy != nil {
+		s.proxy.Stop()
+	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	err := server.Shutdown(drain)

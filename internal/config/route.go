@@ -1,0 +1,53 @@
+package config
+
+import (
+	"time"
+
+	"github.com/tokenjar/tokenjar"
+)
+
+// A Route leads a path prefix to a service: an entry of the list routes. The tags are as those of [Config].
+type Route struct {
+	Path         string                `key:"path" default:"" doc:"Prefix, in whole segments: /api/ leads /api, /api/ and /api/x. The longest that matches wins, whatever the order. Required."`
+	Upstream     string                `key:"upstream" default:"" doc:"Address of the service, as http://127.0.0.1:9000, perhaps with a path that is put in front. Required."`
+	Auth         string                `key:"auth" default:"required" enum:"required optional none" doc:"Who may pass: required is who is signed in, optional anybody, with who is signed in being known, none anybody, with no credential looked at."`
+	Methods      map[string]MethodRule `key:"methods" default:"" doc:"Rules for single methods, as {GET: none, POST: [cookie, bearer], DELETE: [cookie]}: required, optional, none, or a list of what a request may be authenticated by. Others follow auth; HEAD follows GET."`
+	CSRF         string                `key:"csrf" default:"check" enum:"check none" doc:"none lets any page of any site make a signed-in browser send any request to this service. It is logged at the start."`
+	SessionCheck tokenjar.SessionCheck `key:"session_check" default:"" enum:"cached database" doc:"A stricter check of sessions than token.session_check, for this route."`
+	Token        string                `key:"token" default:"audience" enum:"audience forward none" doc:"The bearer token that the service gets: audience is one made for it alone, forward the user's own access token, with which the service can do whatever the user can, none no token."`
+	Audience     string                `key:"audience" default:"" doc:"Claim aud of the tokens made for the service; default the origin of upstream."`
+	Scopes       []string              `key:"scopes" default:"" doc:"Claim scope of these tokens."`
+	StripPrefix  bool                  `key:"strip_prefix" default:"false" doc:"Cut path from what is sent on. The service finds it in X-Forwarded-Prefix."`
+	EncodedSlash bool                  `key:"encoded_slash" default:"false" doc:"Let %2F through, as it is."`
+	WebSocket    bool                  `key:"websocket" default:"false" doc:"Allow WebSockets. They close with 4401 when the session ends."`
+	SSE          bool                  `key:"sse" default:"false" doc:"Treat every answer as a stream: nothing is held back, silence is not cut off, and it ends with the session. Answers of the type text/event-stream always are."`
+	StripHeaders []string              `key:"strip_headers" default:"" doc:"Further request headers that the service does not get."`
+	PassHeaders  []string              `key:"pass_headers" default:"" doc:"Request headers that the service gets although they would be removed, each by its name."`
+
+	ConnectTimeout time.Duration `key:"connect_timeout" default:"5s" min:"10ms" max:"5m" doc:"For a connection to the service, TLS included."`
+	HeaderTimeout  time.Duration `key:"header_timeout" default:"30s" min:"10ms" max:"1h" doc:"From the end of the request to the head of the answer; then 504."`
+	IdleTimeout    time.Duration `key:"idle_timeout" default:"60s" min:"10ms" max:"1h" doc:"How long an answer may pause that is no stream."`
+	MaxBody        int           `key:"max_body" default:"10485760" min:"0" max:"1099511627776" doc:"Bytes of a request's body; 0 is any number."`
+	MaxRequests    int           `key:"max_requests" default:"512" min:"1" max:"100000" doc:"Requests the service gets at once, streams apart; others are 503. Of several routes to one service the least counts."`
+	MaxStreams     int           `key:"max_streams" default:"10000" min:"1" max:"1000000" doc:"WebSockets and event streams open at once; others are 503."`
+}
+
+// A MethodRule is what a route asks of one method.
+type MethodRule struct {
+	Auth       string // required, optional or none
+	OnlyCookie bool   // what required is satisfied by; neither: both
+	OnlyBearer bool
+}
+
+// SPA says where the pages of a single-page application come from.
+type SPA struct {
+	Dir       string `key:"dir" default:"" doc:"Folder with the files of the built application. Paths that are no file get index.html."`
+	DevServer string `key:"dev_server" default:"" doc:"Address of a development server, as http://127.0.0.1:5173, that serves the application while it is written. For loopback public_url alone."`
+}
+
+// A Frontend is a further address under which browsers know this server: an entry of the list frontends.
+type Frontend struct {
+	PublicURL string  `key:"public_url" default:"" doc:"Address under which browsers know it. Required."`
+	SPA       SPA     `key:"spa"`
+	Routes    []Route `key:"routes"`
+}
