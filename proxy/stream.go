@@ -194,4 +194,6 @@ func (b *eventBody) Close() error {
 const streamDeadline = 30 * time.Second
 
 // extend lets an answer go on beyond the server's time for whole answers, as long as the client reads.
-func extend(w http.ResponseWriter) { http.NewResponseController(w).SetWriteDeadline(time.Now().Add(streamDeadline)) }
+func extend(w http.ResponseWriter) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(streamDeadline))
+}
