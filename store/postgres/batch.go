@@ -232,7 +232,7 @@ UPDATE sessions s
 
 const claimWhereSQL = `, ` + nowSQL + `
  WHERE s.id = r.id AND s.user_id = r.user_id AND s.current_hash = r.presented AND s.auth_epoch = r.auth_epoch
-   AND s.revoked_at IS NULL AND s.idle_expires_at > now AND s.expires_at > now
+   AND coalesce(s.revoked_at, 0) < 1 AND s.idle_expires_at > now AND s.expires_at > now
 RETURNING `
 
 // qualified are the session's columns where those of r stand beside them.

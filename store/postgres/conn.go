@@ -84,6 +84,9 @@ func same(a, b pgconn.ValidateConnectFunc) bool {
 // A commit that was reported is on disk, here and, where there are synchronous standbys, there: so synchronous_commit is at
 // least "on". The server gives up a statement when its caller has, and a lock earlier, so that the connection goes on;
 // what a process leaves open that dies or is cut off does not hold its locks for long.
+//
+// The last five are for the planner. Every statement of ours has an index for its rows, and is to use it: a table that has not
+// been analyzed yet, or has grown since, looks so small that one batch of rotations was planned to walk all of its sessions.
 func prepareSession(ctx context.Context, c *pgx.Conn, timeout time.Duration) error {
 	_, err := c.Exec(ctx, `
 SELECT set_config('synchronous_commit',
@@ -91,7 +94,10 @@ SELECT set_config('synchronous_commit',
        set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
        set_config('idle_in_transaction_session_timeout', $1, false),
        set_config('default_transaction_isolation', 'read committed', false),
-       set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false)`,
+       set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false),
+       set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),
+       set_config('random_page_cost', '1', false)`,
 		pgx.QueryExecModeSimpleProtocol, strconv.FormatInt(timeout.Milliseconds(), 10), strconv.FormatInt(timeout.Milliseconds()/2, 10))
 	return err
 }
