@@ -21,8 +21,8 @@ import (
 
 // BenchmarkRotate measures, in turns on the same machine and the same server, which flushes its log to the disk:
 //
-//	rotations/s  the store as it is: claims that wait are made together
-//	single/s     each claim a statement of its own, on a connection for each client
+//	rotations/s  the store as it is: tokens that wait are spent together
+//	single/s     each spend a statement of its own, on a connection for each client
 //	four/s       each rotation a transaction of four round trips (BEGIN, SELECT FOR UPDATE, UPDATE, COMMIT), on a
 //	             connection for each client
 //

@@ -45,7 +45,7 @@ type Store struct {
 	log     *slog.Logger
 	timeout time.Duration
 
-	claims    *claimer
+	spender   *spender
 	auditRows int64 // kept at most
 
 	queue   int64
@@ -80,9 +80,9 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 // tuning is what tests and benchmarks change of a store.
 type tuning struct {
 	steps     []string // migrations; nil: those of the program
-	batch     int      // maxBatch; 1: every claim is a statement of its own
-	always    bool     // also a claim that is the only one goes as a batch
-	workers   int      // claimWorkers
+	batch     int      // maxBatch; 1: every spend is a statement of its own
+	always    bool     // also a spend that is the only one goes as a batch
+	workers   int      // spendWorkers
 	auditRows int64    // maxAuditRows
 	hooks     hooks
 }
@@ -132,7 +132,7 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 		pool.Close()
 		return nil, storeError("connect", err)
 	}
-	s.claims = newClaimer(s, t)
+	s.spender = newSpender(s, t)
 	return s, nil
 }
 
@@ -170,7 +170,7 @@ func orDefault[T int | int64 | time.Duration](v, def T) T {
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.closed.Store(true)
-		s.claims.stop()
+		s.spender.stop()
 		s.pool.Close()
 		s.polls.Close()
 	})
