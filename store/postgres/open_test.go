@@ -312,6 +312,11 @@ func TestNoStatementWalksATable(t *testing.T) {
 			return err
 		},
 		func() error { _, err := s.SetUserActive(ctx, "ada", false); return err },
+		func() error {
+			_, err := s.SetPassword(ctx, tokenjar.PasswordChange{UserID: "ada", OldHash: "y", NewHash: "x"})
+			return err
+		},
+		func() error { _, err := s.DeleteUser(ctx, "ada"); return err },
 		func() error { _, err := s.DeleteUser(ctx, "ada"); return err },
 		func() error { return s.AppendAudit(ctx, []tokenjar.AuditEvent{{Name: "x"}}) },
 		func() error { _, err := s.AuditTrail(ctx, tokenjar.AuditFilter{}); return err },
