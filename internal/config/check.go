@@ -39,7 +39,9 @@ func (c Config) Check() error {
 	if c.SecretFile == "" {
 		wrong("secret_file", errors.New("names no file: write its path, or remove the line to have the default"))
 	}
-	wrong("database", checkDatabase(c.Database))
+	for _, err := range split(checkDatabase(c.Database)) {
+		wrong("database", err)
+	}
 	if _, err := clientip.New(c.TrustedProxies); err != nil {
 		wrong("trusted_proxies", err)
 	}
@@ -186,7 +188,10 @@ func (s setting) checkValue(c Config) error {
 }
 
 // Warnings returns sentences about what is allowed but probably not meant. The configuration must have passed Check.
-func (c Config) Warnings() []string {
+func (c Config) Warnings() []string { return c.warnings("") }
+
+// warnings is Warnings where sslmode is what the environment has for database URLs that say nothing of it.
+func (c Config) warnings(sslmode string) []string {
 	var out []string
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	public, err := url.Parse(c.URL(8080))
@@ -209,6 +214,13 @@ func (c Config) Warnings() []string {
 		if life.set > c.Session.Absolute && life.set != life.unsaid { // a default that is cut surprises nobody
 			warn("%s (%s) is longer than session.absolute (%s), which ends every session", life.key, formatDuration(life.set),
 				formatDuration(c.Session.Absolute))
+		}
+	}
+	if c.Postgres() {
+		database, _ := parsePostgres(c.Database)
+		if host, mode := database.readable(sslmode); host != "" {
+			warn("database: the connection to %s is not safe with sslmode %s: whoever is on the way can read and change the password "+
+				"and the sessions; use sslmode=verify-full", host, mode)
 		}
 	}
 	if cores := runtime.GOMAXPROCS(0); c.Password.HashSlots > cores {
