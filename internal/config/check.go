@@ -222,6 +222,10 @@ func (c Config) warnings(sslmode string) []string {
 			warn("database: the connection to %s is not safe with sslmode %s: whoever is on the way can read and change the password "+
 				"and the sessions; use sslmode=verify-full", host, mode)
 		}
+		if grace := c.Session.Grace; grace > 0 && grace < databaseWait {
+			warn("session.grace (%s) is shorter than a refresh may wait for PostgreSQL (%s): one of two tabs that refresh at once may come "+
+				"too late and end the session, as a copied token would; use %[2]s or more", formatDuration(grace), formatDuration(databaseWait))
+		}
 	}
 	if cores := runtime.GOMAXPROCS(0); c.Password.HashSlots > cores {
 		warn("password.hash_slots (%d) is more than this machine has cores (%d): each takes 19 MiB, %d MiB in all, and other "+
@@ -243,6 +247,10 @@ func (c Config) warnings(sslmode string) []string {
 	}
 	return out
 }
+
+// databaseWait is how long a call waits for a PostgreSQL: the default of postgres.Config.Timeout, half of it for a row that
+// another transaction holds.
+const databaseWait = 5 * time.Second
 
 func checkListen(addr string) error {
 	const form = "write host:port, as 127.0.0.1:8080, or :8080 for all addresses"

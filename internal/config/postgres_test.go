@@ -207,3 +207,25 @@ func TestAConnectionThatOthersCanReadIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+func TestAGraceThatIsShorterThanTheDatabaseMayTakeIsWarnedOf(t *testing.T) {
+	const want = "session.grace (4s) is shorter than a refresh may wait for PostgreSQL (5s): one of two tabs that refresh at once may " +
+		"come too late and end the session, as a copied token would; use 5s or more"
+	for _, row := range []struct{ database, grace, want string }{
+		{"postgres:///app", "4s", want},
+		{"postgres:///app", "5s", ""},
+		{"sqlite:tokenjar.db", "4s", ""},
+	} {
+		l, err := config.LoadText(config.Source{}, "tokenjar.yaml", "database: \""+row.database+"\"\nsession: {grace: "+row.grace+"}\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(l.Warnings, "\n"); got != row.want {
+			t.Errorf("%s, %s: got %q, want %q", row.database, row.grace, got, row.want)
+		}
+	}
+	l, err := config.LoadText(config.Source{}, "tokenjar.yaml", "database: \"postgres:///app\"\nsession: {grace: 0}\n")
+	if err != nil || len(l.Warnings) != 1 { // that renewal is off, which is another matter
+		t.Errorf("no grace: got %q and %v", l.Warnings, err)
+	}
+}
