@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -50,7 +51,7 @@ func poolConfig(dsn string, timeout time.Duration) (*pgxpool.Config, error) {
 		return nil, errExecMode
 	}
 	switch check := cfg.ConnConfig.ValidateConnect; {
-	case check == nil && strings.Contains(dsn, "target_session_attrs"): // any
+	case check == nil && (strings.Contains(dsn, "target_session_attrs") || os.Getenv("PGTARGETSESSIONATTRS") != ""): // any
 		return nil, errServers
 	case check == nil:
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
@@ -70,7 +71,7 @@ var (
 	errExecMode = errors.New("default_query_exec_mode cannot be chosen: remove it from the database URL")
 	// What ended on the primary a moment ago may live on a standby.
 	errServers = errors.New("target_session_attrs may be read-write or primary: a standby does not know yet what has just ended, so " +
-		"remove it from the database URL")
+		"remove it from the database URL, and PGTARGETSESSIONATTRS from the environment")
 )
 
 // same reports whether two functions are one.
@@ -137,6 +138,21 @@ SELECT min(nspname::text)
 	// Notifications are heard in the whole database, so the schema is part of the name, in a form that is never too long.
 	sum := sha256.Sum256([]byte(*schema))
 	return place{schema: *schema, channel: "tokenjar_" + hex.EncodeToString(sum[:8])}, nil
+}
+
+// warnIfReadable logs that what goes over a connection can be read on the way.
+//
+// It looks at the connection that was made, since that alone knows: the mode may come from PGSSLMODE, the host from PGHOST,
+// both from a service file, and with sslmode=prefer it is the server that decides. Who writes sslmode=disable into the DSN
+// has chosen it. That a connection which is encrypted need not have been is for those to say who have the URL.
+func warnIfReadable(dsn string, conn net.Conn, log *slog.Logger) {
+	if _, encrypted := conn.(*tls.Conn); encrypted || strings.Contains(dsn, "sslmode=disable") {
+		return
+	}
+	if server, ok := conn.RemoteAddr().(*net.TCPAddr); ok && !server.IP.IsLoopback() {
+		log.Warn("the connection to the database is not encrypted: say sslmode=verify-full, or, for a network that is yours alone, disable",
+			"server", server.String())
+	}
 }
 
 // errPooled says that something between us and the server deals out its connections anew for each transaction.

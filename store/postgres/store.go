@@ -71,8 +71,9 @@ var (
 // to. It starts goroutines; [Store.Close] stops them.
 //
 // Connections are made to a server that takes writes (target_session_attrs may say primary in its place, and nothing else),
-// 16 at most (pool_max_conns), besides two for what nodes tell each other. Open fails, and says why, when there is none, when it does not let us in, and when the schema is
-// another program's, newer than this program, or not ours to write.
+// 16 at most (pool_max_conns), besides two for what nodes tell each other. One that others could read, to another machine and
+// without TLS, is logged as a warning, unless the DSN has sslmode=disable. Open fails, and says why, when there is no server,
+// when it does not let us in, and when the schema is another program's, newer than this program, or not ours to write.
 func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	return open(ctx, dsn, cfg, tuning{})
 }
@@ -122,7 +123,7 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 		pool: pool, now: cfg.Now, log: cfg.Logger, timeout: cfg.Timeout, opened: time.Now(),
 		auditRows: orDefault(t.auditRows, maxAuditRows), queue: int64(cfg.Queue),
 	}
-	if s.place, err = setUp(ctx, pool, cfg, t.steps); err != nil {
+	if s.place, err = setUp(ctx, pool, dsn, cfg, t.steps); err != nil {
 		pool.Close()
 		return nil, err
 	}
@@ -137,12 +138,13 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 }
 
 // setUp makes the schema what the program needs.
-func setUp(ctx context.Context, pool *pgxpool.Pool, cfg Config, steps []string) (place, error) {
+func setUp(ctx context.Context, pool *pgxpool.Pool, dsn string, cfg Config, steps []string) (place, error) {
 	c, err := pool.Acquire(ctx)
 	if err != nil {
 		return place{}, inWords(err, storeError("connect", err))
 	}
 	defer c.Release()
+	warnIfReadable(dsn, c.Conn().PgConn().Conn(), cfg.Logger)
 	where, err := lookAround(ctx, c.Conn(), cfg.Logger)
 	if err != nil {
 		return place{}, err
