@@ -73,7 +73,8 @@ var (
 // Connections are made to a server that takes writes (target_session_attrs may say primary in its place, and nothing else),
 // 16 at most (pool_max_conns), besides two for what nodes tell each other. One that others could read, to another machine and
 // without TLS, is logged as a warning, unless the DSN has sslmode=disable. Open fails, and says why, when there is no server,
-// when it does not let us in, and when the schema is another program's, newer than this program, or not ours to write.
+// when it does not let us in, and when the schema is another program's, newer than this program, or not ours to write. What to
+// do about it is the end of the text, and what a method Hint() string of the error returns, where it wraps one.
 func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	return open(ctx, dsn, cfg, tuning{})
 }
