@@ -142,8 +142,9 @@ func (u *postgresURL) setParameters(query string) (wrong []error) {
 		if tellable && parameterName.MatchString(name) {
 			told = name
 		}
-		want, known := postgresParameters[canonical(name)]
-		_, twice := u.parameters[name]
+		key = canonical(name)
+		want, known := postgresParameters[key]
+		_, twice := u.parameters[key]
 		switch {
 		case err != nil:
 			wrong = append(wrong, err)
@@ -160,10 +161,7 @@ func (u *postgresURL) setParameters(query string) (wrong []error) {
 			wrong = append(wrong, fmt.Errorf("%s %s", told, want.must))
 		}
 		tellable = tellable && known && !strings.HasSuffix(name, "password")
-		u.parameters[name] = value
-	}
-	if name, ok := u.parameters["dbname"]; ok {
-		u.database = name
+		u.parameters[key] = value
 	}
 	if name, ok := u.parameters["database"]; ok {
 		u.database = name
@@ -246,7 +244,7 @@ var (
 // postgresParameters are those of the driver, github.com/jackc/pgx/v5, of its pool, and those settings of a server that
 // make sense for all connections of a program; further ones go through options.
 var postgresParameters = map[string]parameter{
-	"host": anyText, "port": anyText, "dbname": anyText, "database": anyText, "user": anyText,
+	"host": anyText, "port": anyText, "database": anyText, "user": anyText,
 	"password": anyText, "passfile": anyText, "service": anyText, "servicefile": anyText,
 	"connect_timeout": atLeast(0), "target_session_attrs": primary, "require_auth": anyText,
 	"sslmode": oneOf("disable", "allow", "prefer", "require", "verify-ca", "verify-full"), "ssl": oneOf("true"),
@@ -284,8 +282,12 @@ var postgresNames = func() (names []string) {
 	return names
 }()
 
-// canonical is the name under which a parameter is known. To the server case says nothing, to the driver it does.
+// canonical is the name under which a parameter is known. To the server case says nothing, to the driver it does, and libpq's
+// dbname is its database.
 func canonical(name string) string {
+	if name == "dbname" {
+		return "database"
+	}
 	switch lower := strings.ToLower(name); lower {
 	case "timezone", "datestyle", "intervalstyle":
 		return lower

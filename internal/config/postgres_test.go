@@ -116,6 +116,7 @@ func TestEveryMistakeOfADatabaseURLIsNamedAndNoPasswordIsShown(t *testing.T) {
 		"postgres://db/x?pass%77ord=a&hunter2=b":            "parameter 2" + settings,
 		"postgres://db/x?PASSWORD=a&hunter2=b":              "PASSWORD is no parameter of a database URL; did you mean password?\nparameter 2" + settings,
 		"postgres://db/x?sslmode=verify-full&sslmode=allow": "sslmode stands there twice: keep one",
+		"postgres://db/x?dbname=a&database=b":               "database stands there twice: keep one",
 		"postgres://db/x?ssl=true&sslmode=allow":            "has both ssl and sslmode: keep sslmode",
 		"postgres://db/x?sslmode=hunter2":                   "sslmode must be disable, allow, prefer, require, verify-ca or verify-full",
 		"postgres://db/x?sslmode=":                          "sslmode must be disable, allow, prefer, require, verify-ca or verify-full",
