@@ -16,13 +16,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/pgtest"
 )
 
 // BenchmarkRotate measures, in turns on the same machine and the same server, which flushes its log to the disk:
 //
-//	rotations/s  the store as it is: claims that wait are made together
-//	single/s     each claim a statement of its own, on a connection for each client
+//	rotations/s  the store as it is: tokens that wait are spent together
+//	single/s     each spend a statement of its own, on a connection for each client
 //	four/s       each rotation a transaction of four round trips (BEGIN, SELECT FOR UPDATE, UPDATE, COMMIT), on a
 //	             connection for each client
 //
@@ -82,6 +83,54 @@ func compareWays(b *testing.B, dsn string, clients int, slower time.Duration) {
 		b.ReportMetric(rotations.median()/commits.median(), "commits/rotation")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkTold measures transactions that change a row each, as many at once as the store has connections, where flushes
+// take a millisecond longer: told/s with the notification that says a session has ended, silent/s without, in turns. The
+// server commits those with one after the other.
+//
+//	go test ./store/postgres -run '^$' -bench Told -benchtime 20x
+func BenchmarkTold(b *testing.B) {
+	server := pgtest.StartWith(b, pgtest.Options{Durable: true, Environ: []string{"LD_PRELOAD=" + slowFlush(b, time.Millisecond)}})
+	for _, clients := range []int{1, maxConnections} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			s := openAt(b, pgtest.With(server.DSN(), "connect_timeout", "60"), quiet(), tuning{})
+			told, silent := newLoad(b, s, clients, (*Store).renameAndTell), newLoad(b, s, clients, (*Store).rename)
+			for _, l := range []*load{told, silent} {
+				l.run(b, 10)
+				l.done, l.within = 0, 0
+			}
+			var ratio, flushes samples
+			for b.Loop() {
+				t, s := told.run(b, 1+200/clients), silent.run(b, 1+200/clients)
+				ratio.add(s / t)
+				flushes.add(float64(flushOnce(b).Microseconds() + 1000))
+			}
+			b.ReportMetric(told.rate(), "told/s")
+			b.ReportMetric(silent.rate(), "silent/s")
+			b.ReportMetric(ratio.mean(), "x-silent")
+			b.ReportMetric(ratio.deviation(), "±")
+			b.ReportMetric(flushes.median(), "flush-µs")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// rename changes a column that no index has.
+func (s *Store) rename(ctx context.Context, id string, n int64) error {
+	_, err := write(ctx, s, "rename", func(t *tx) (int64, error) {
+		return t.exec(`UPDATE sessions SET name = $1 WHERE id = $2`, fmt.Sprint(n), text(id))
+	})
+	return err
+}
+
+// renameAndTell does so and tells it as the end of the session, which it is not.
+func (s *Store) renameAndTell(ctx context.Context, id string, n int64) error {
+	_, err := write(ctx, s, "rename", func(t *tx) (int64, error) {
+		t.ended(tokenjar.ReasonLogout, id)
+		return t.exec(`UPDATE sessions SET name = $1 WHERE id = $2`, fmt.Sprint(n), text(id))
+	})
+	return err
 }
 
 // BenchmarkRotateAmongMany measures rotations of 64 clients among a thousand sessions and among a million, each of another

@@ -34,8 +34,8 @@ func wantByKey(t *testing.T, s *Store, when string) {
 		hash := sha256.Sum256([]byte{byte(i)})
 		hashes[i] = hash[:]
 	}
-	many := explain(t, s, claimManySQL, s.at(), texts, texts, hashes, hashes, numbers, texts, texts, flags, numbers, numbers)
-	one := explain(t, s, claimOneSQL, s.at(), "id", "user", hashes[0], hashes[1], int64(0), "", "", false, int64(1), int64(1))
+	many := explain(t, s, spendManySQL, s.at(), texts, texts, hashes, hashes, numbers, texts, texts, flags, numbers, numbers)
+	one := explain(t, s, spendOneSQL, s.at(), "id", "user", hashes[0], hashes[1], int64(0), "", "", false, int64(1), int64(1))
 	for _, plan := range []string{many, one} {
 		if !strings.Contains(plan, "using sessions_pkey on sessions") || !strings.Contains(plan, "Index Cond: (id = ") {
 			t.Errorf("%s: the row is not looked up by its key:\n%s", when, plan)
