@@ -39,7 +39,9 @@ func (c Config) Check() error {
 	if c.SecretFile == "" {
 		wrong("secret_file", errors.New("names no file: write its path, or remove the line to have the default"))
 	}
-	wrong("database", checkDatabase(c.Database))
+	for _, err := range split(checkDatabase(c.Database)) {
+		wrong("database", err)
+	}
 	if _, err := clientip.New(c.TrustedProxies); err != nil {
 		wrong("trusted_proxies", err)
 	}
@@ -186,7 +188,10 @@ func (s setting) checkValue(c Config) error {
 }
 
 // Warnings returns sentences about what is allowed but probably not meant. The configuration must have passed Check.
-func (c Config) Warnings() []string {
+func (c Config) Warnings() []string { return c.warnings("") }
+
+// warnings is Warnings where sslmode is what the environment has for database URLs that say nothing of it.
+func (c Config) warnings(sslmode string) []string {
 	var out []string
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	public, err := url.Parse(c.URL(8080))
@@ -211,6 +216,17 @@ func (c Config) Warnings() []string {
 				formatDuration(c.Session.Absolute))
 		}
 	}
+	if c.Postgres() {
+		database, _ := parsePostgres(c.Database)
+		if host, mode := database.readable(sslmode); host != "" {
+			warn("database: the connection to %s is not safe with sslmode %s: whoever is on the way can read and change the password "+
+				"and the sessions; use sslmode=verify-full", host, mode)
+		}
+		if grace := c.Session.Grace; grace > 0 && grace < databaseWait {
+			warn("session.grace (%s) is shorter than a refresh may wait for PostgreSQL (%s): one of two tabs that refresh at once may come "+
+				"too late and end the session, as a copied token would; use %[2]s or more", formatDuration(grace), formatDuration(databaseWait))
+		}
+	}
 	if cores := runtime.GOMAXPROCS(0); c.Password.HashSlots > cores {
 		warn("password.hash_slots (%d) is more than this machine has cores (%d): each takes 19 MiB, %d MiB in all, and other "+
 			"requests wait for them", c.Password.HashSlots, cores, 19*c.Password.HashSlots)
@@ -231,6 +247,10 @@ func (c Config) Warnings() []string {
 	}
 	return out
 }
+
+// databaseWait is how long a call waits for a PostgreSQL: the default of postgres.Config.Timeout, half of it for a row that
+// another transaction holds.
+const databaseWait = 5 * time.Second
 
 func checkListen(addr string) error {
 	const form = "write host:port, as 127.0.0.1:8080, or :8080 for all addresses"

@@ -21,6 +21,7 @@ func FuzzConfig(f *testing.F) {
 	} {
 		f.Add(seed, "")
 	}
+	f.Add("database: postgres://a:b@c,[::1]:1/d?sslmode=x&y=%40&password=z\n", "")
 	f.Add("", "https://app.example.com")
 	f.Fuzz(func(t *testing.T, file, issuer string) {
 		if len(file) > 4096 {

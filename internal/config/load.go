@@ -106,9 +106,19 @@ func load(src Source, path string, text []byte) (Loaded, error) {
 		return Loaded{}, err
 	}
 	return Loaded{
-		Config: l.cfg, File: path, Warnings: append(l.warnings, l.cfg.Warnings()...),
+		Config: l.cfg, File: path, Warnings: append(l.warnings, l.cfg.warnings(lookup(src.Environ, "PGSSLMODE"))...),
 		origin: l.origin, secret: secret,
 	}, nil
+}
+
+// lookup returns a variable of the environment, of which the last one counts; empty when there is none.
+func lookup(environ []string, name string) (value string) {
+	for _, entry := range environ {
+		if text, found := strings.CutPrefix(entry, name+"="); found {
+			value = text
+		}
+	}
+	return value
 }
 
 // A loader gathers settings and mistakes.
