@@ -271,7 +271,7 @@ var edgeWeakenings = []weakening{
 		"for more {\n",
 		"./internal/clientip", "TestClientIP"},
 	{"a misspelt setting is passed over", "internal/config/file.go",
-		"w.mistake(at, printable(key), \"unknown setting%s\", suggestKey(key, isMapping(entry.Value)))",
+		"w.unknown(to, key, entry)",
 		"",
 		"./internal/config", "TestMistakes"},
 	{"CONNECT is served", "internal/server/judge.go",
