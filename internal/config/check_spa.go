@@ -63,8 +63,7 @@ func (c Config) checkSPA(wrong report, s site) {
 	}
 	if i := routeAt(s.routes, "/"); set != "" && i >= 0 {
 		at := entryKey(s.routesKey, i)
-		wrong(set, fmt.Errorf("is never reached, because %s leads from / to %s: keep one of them", at, shown(s.routes[i].Upstream)),
-			at+".path", at+".upstream")
+		wrong(set, fmt.Errorf("is never reached, because %s leads all paths to a service: keep one of them", at), at+".path")
 	}
 	if s.spa.DevServer == "" {
 		return

@@ -176,9 +176,10 @@ func TestMistakesInRoutes(t *testing.T) {
 		{name: "OR-02 by a backslash", file: "auth: {login_page: \"/\\\\evil.example\"}\n",
 			want: []string{`tokenjar.yaml:1: auth.login_page: "/\\evil.example" must be a plain path: no //, backslash, blank, query or escape`}},
 		{name: "pages from two places, and under a route that has all paths",
-			file: "spa: {dir: dist, dev_server: \"http://127.0.0.1:5173\"}\nroutes: [{path: /, upstream: http://h, auth: none}]\n",
-			want: []string{`tokenjar.yaml:1: spa.dir: is never reached, because routes[0] leads from / to "http://h": keep one of them`,
-				`tokenjar.yaml:1: spa.dev_server: cannot be set together with spa.dir: keep one of them`}},
+			file: "spa: {dir: dist, dev_server: \"http://127.0.0.1:5173\"}\nroutes: [{path: /, upstream: \"http://ada:hunter2@h\", auth: none}]\n",
+			want: []string{`tokenjar.yaml:1: spa.dir: is never reached, because routes[0] leads all paths to a service: keep one of them`,
+				`tokenjar.yaml:1: spa.dev_server: cannot be set together with spa.dir: keep one of them`,
+				`tokenjar.yaml:2: routes[0].upstream: must not have a user name or password in it: remove what stands before the @`}},
 		{name: "development servers elsewhere", file: "public_url: https://app.example.com\n",
 			env: []string{"TOKENJAR_SPA_DEV_SERVER=http://192.168.0.7:5173/app"},
 			want: []string{
