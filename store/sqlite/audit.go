@@ -35,8 +35,9 @@ func (s *Store) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) e
 				at = t.now
 			}
 			if _, err := t.exec(`
-INSERT INTO audit_events (at, name, reason, user_id, session_id, ip, user_agent, request_id, detail)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`, millis(at), e.Name, e.Reason, e.UserID, e.SessionID, e.IP,
+INSERT INTO audit_events (event_id, at, name, reason, user_id, session_id, ip, user_agent, request_id, detail)
+VALUES (nullif(?1, ''), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    ON CONFLICT DO NOTHING`, e.ID, millis(at), e.Name, e.Reason, e.UserID, e.SessionID, e.IP,
 				e.UserAgent, e.RequestID, details[i]); err != nil {
 				return struct{}{}, err
 			}
@@ -46,7 +47,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`, millis(at), e.Name, e.Reason, e.Us
 	return err
 }
 
-const auditColumns = `at, name, reason, user_id, session_id, ip, user_agent, request_id, detail`
+const auditColumns = `coalesce(event_id, ''), at, name, reason, user_id, session_id, ip, user_agent, request_id, detail`
 
 // AuditTrail implements [tokenjar.AuditStore]. A filter by name alone looks through the events of the time asked for.
 func (s *Store) AuditTrail(ctx context.Context, f tokenjar.AuditFilter) ([]tokenjar.AuditEvent, error) {
@@ -70,7 +71,7 @@ SELECT ` + auditColumns + `
 	return list, nil
 }
 
-// maxAuditRows is how many events are kept at most, about 1.5 GB: what strangers can cause must not fill the disk that the
+// maxAuditRows is how many events are kept at most, about 2 GB: what strangers can cause must not fill the disk that the
 // sessions are on.
 const maxAuditRows = 5_000_000
 
@@ -98,7 +99,7 @@ func scanAudit(row scanner) (tokenjar.AuditEvent, error) {
 	var e tokenjar.AuditEvent
 	var at int64
 	var detail []byte
-	err := row.Scan(&at, &e.Name, &e.Reason, &e.UserID, &e.SessionID, &e.IP, &e.UserAgent, &e.RequestID, &detail)
+	err := row.Scan(&e.ID, &at, &e.Name, &e.Reason, &e.UserID, &e.SessionID, &e.IP, &e.UserAgent, &e.RequestID, &detail)
 	if err != nil {
 		return tokenjar.AuditEvent{}, err
 	}
