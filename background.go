@@ -11,7 +11,7 @@ const (
 	pollEvery  = 250 * time.Millisecond // revocations made elsewhere, and the key ring
 	flushEvery = 200 * time.Millisecond // generations seen, and audit events
 	pruneEvery = time.Minute
-	pruneBatch = 500 // rows deleted at once
+	pruneBatch = 500 // rows looked at, or deleted, at once
 )
 
 // Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes, follows
@@ -102,10 +102,10 @@ func (s *Service) repeat(ctx context.Context, t task) {
 
 // prune deletes a batch of what has long ended, and reports whether there may be more.
 func (s *Service) prune(ctx context.Context) (more bool, err error) {
-	sessions, err := s.store.PruneSessions(ctx, s.keys.Load().longestAccess+revocationOverlap, pruneBatch)
+	_, more, err = s.store.PruneSessions(ctx, s.keys.Load().longestAccess+revocationOverlap, pruneBatch)
 	if err != nil || s.cfg.Audit == nil {
-		return sessions == pruneBatch, err
+		return more, err
 	}
 	events, err := s.cfg.Audit.PruneAudit(ctx, s.cfg.AuditKeep, pruneBatch)
-	return sessions == pruneBatch || events == pruneBatch, err
+	return more || events == pruneBatch, err
 }

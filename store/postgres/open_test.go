@@ -303,7 +303,7 @@ func TestNoStatementWalksATable(t *testing.T) {
 		func() error { _, err := s.RevokeUserSessions(ctx, "ada", "", tokenjar.ReasonLogout); return err },
 		func() error { _, err := s.News(ctx, time.Now()); return err },
 		func() error { return s.RaiseClaims(ctx, "ada", 5) },
-		func() error { _, err := s.PruneSessions(ctx, time.Hour, 10); return err },
+		func() error { _, _, err := s.PruneSessions(ctx, time.Hour, 10); return err },
 		func() error { _, err := s.User(ctx, "ada"); return err },
 		func() error { _, err := s.FindUser(ctx, tokenjar.Identifier{Username: "ada"}); return err },
 		func() error { _, err := s.FindUser(ctx, tokenjar.Identifier{Email: "ada@example.com"}); return err },

@@ -78,7 +78,7 @@ const maxAuditRows = 5_000_000
 // PruneAudit implements [tokenjar.AuditStore]. Beyond 5,000,000 events the oldest are deleted whatever their age. It
 // deletes in transactions of 50 rows; on an error the number says how many are gone already.
 func (s *Store) PruneAudit(ctx context.Context, keep time.Duration, limit int) (int, error) {
-	return pruneInChunks(ctx, s, "prune audit trail", limit, func(t *tx, want int) (pruned, error) {
+	n, _, err := pruneInChunks(ctx, s, "prune audit trail", limit, func(t *tx, want int) (pruned, error) {
 		old, err := t.exec(`
 DELETE FROM audit_events
  WHERE id IN (SELECT id FROM audit_events WHERE at < ?1 ORDER BY at, id LIMIT ?2)`,
@@ -92,6 +92,7 @@ DELETE FROM audit_events
 			s.auditRows, want-int(old))
 		return pruned{int(old + many), int(old + many)}, err
 	})
+	return n, err
 }
 
 // scanAudit reads a row of auditColumns.
