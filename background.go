@@ -15,9 +15,9 @@ const (
 )
 
 // Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes, follows
-// the key ring and moves its keys on, notes which tokens have been used, writes the audit trail, and deletes sessions and
-// audit events that are long over. Faults of the store are logged and tried again. It returns the context's error, and an
-// error at once when it already runs.
+// the key ring and moves its keys on, notes which tokens have been used, writes the audit trail, ends sessions whose sign-in
+// was not answered, and deletes sessions and audit events that are long over. Faults of the store are logged and tried
+// again. It returns the context's error, and an error at once when it already runs.
 func (s *Service) Run(ctx context.Context) error {
 	if !s.runMu.TryLock() {
 		return errors.New("tokenjar: Run is already running")
@@ -36,6 +36,9 @@ func (s *Service) Run(ctx context.Context) error {
 		}},
 		{"write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return flushEvery, s.flushAudit(ctx)
+		}},
+		{"end sessions that nobody got", orphanEvery, 3, func(ctx context.Context) (time.Duration, error) {
+			return orphanEvery, s.endOrphans(ctx)
 		}},
 		{"delete what is over", pruneEvery, 1, func(ctx context.Context) (time.Duration, error) {
 			s.revoked.forget(s.now())

@@ -221,6 +221,9 @@ func (s *Service) openSession(ctx context.Context, u User, asOf time.Time, in Cr
 		n.Replaces = replaces
 	}
 	sess, ended, err := s.store.CreateSession(ctx, n)
+	if errors.Is(err, ErrStoreUnavailable) {
+		s.orphans.add(u.ID, n.ID)
+	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
@@ -243,7 +246,15 @@ func (s *Service) openSession(ctx context.Context, u User, asOf time.Time, in Cr
 		}
 	}
 	if err != nil { // nobody has its tokens
-		return Grant{}, errors.Join(err, s.endSessions(ctx, u.ID, []string{sess.ID}, ReasonPasswordChanged))
+		why := ReasonLogout
+		if errors.Is(err, ErrInvalidCredentials) {
+			why = ReasonPasswordChanged
+		}
+		left := s.endSessions(ctx, u.ID, []string{sess.ID}, why)
+		if left != nil {
+			s.orphans.add(u.ID, sess.ID)
+		}
+		return Grant{}, errors.Join(err, left)
 	}
 	return grant, nil
 }
