@@ -125,6 +125,7 @@ type Service struct {
 	seen     seenGenerations
 	shares   shares
 	audit    auditTrail
+	orphans  orphans
 
 	runMu          sync.Mutex // held by Run
 	running        atomic.Bool
