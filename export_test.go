@@ -7,7 +7,7 @@ import (
 
 // OpenSession opens a session without a password, for tests that are not about signing in: a hash takes its time.
 func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Grant, error) {
-	return s.openSession(ctx, u, in, Client{IP: "192.0.2.1", UserAgent: "test"})
+	return s.openSession(ctx, u, s.now(), in, Client{IP: "192.0.2.1", UserAgent: "test"})
 }
 
 // PollRevocations is what Run does every moment.
