@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -14,6 +15,8 @@ type answer struct {
 	x        *exchange
 	header   http.Header
 	begun    bool
+	held     bool      // what is written is not sent at once, unless somebody sees to it
+	interim  int       // answers so far
 	extended time.Time // when the client was last given more time
 }
 
@@ -27,7 +30,13 @@ func (a *answer) Header() http.Header { return a.header }
 
 // WriteHeader begins the answer.
 func (a *answer) WriteHeader(status int) {
-	if status < 200 && status != http.StatusSwitchingProtocols || a.begun {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		if a.interim++; a.interim > maxInterim {
+			a.x.cancel(errInterim)
+		}
+		return
+	}
+	if a.begun {
 		return
 	}
 	a.begun = true
@@ -44,16 +53,37 @@ func (a *answer) WriteHeader(status int) {
 			h[name] = values
 		}
 	}
+	a.extend() // the service may have taken longer than the server allows for
 	a.w.WriteHeader(status)
+	a.flush()
+}
+
+// maxInterim is how many interim answers a service may send before the one that counts (RFC 9110, section 15.2).
+const maxInterim = 1000
+
+var errInterim = errors.New("proxy: the service sends interim answers without end")
+
+// extend gives the client more time, as long as it reads.
+func (a *answer) extend() {
+	limit := a.x.route.proxy.timing.piece
+	if now := time.Now(); now.Sub(a.extended) > limit/6 {
+		a.extended = now
+		http.NewResponseController(a.w).SetWriteDeadline(now.Add(limit))
+	}
+}
+
+func (a *answer) flush() {
+	if a.held && a.x.streams {
+		http.NewResponseController(a.w).Flush()
+	}
 }
 
 // Write sends a piece of the body. The client may take its time for each piece, not for the whole.
 func (a *answer) Write(b []byte) (int, error) {
-	if now := time.Now(); now.Sub(a.extended) > streamDeadline/6 {
-		a.extended = now
-		extend(a.w)
-	}
-	return a.w.Write(b)
+	a.extend()
+	n, err := a.w.Write(b)
+	a.flush()
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -65,5 +95,5 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.x.takeOver(conn), rw, nil
+	return a.x.takeOver(conn, rw.Reader), rw, nil
 }
