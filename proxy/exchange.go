@@ -464,10 +464,14 @@ func (b *quietBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// note counts an answer that its service does not finish. The client's connection is broken, so that it cannot take what it
-// has for all of it.
+// note sees how the answer of a service ends. One that it does not finish is counted, and the client's connection broken, so
+// that it cannot take what it has for all of it.
 func (x *exchange) note(err error) {
-	if err == nil || err == io.EOF || errors.Is(context.Cause(x.Context), context.Canceled) {
+	if err == io.EOF {
+		x.answer.extend() // the end is written too, perhaps after a long silence
+		return
+	}
+	if err == nil || errors.Is(context.Cause(x.Context), context.Canceled) {
 		return
 	}
 	if silent := context.Cause(x.Context); silent != nil {

@@ -292,7 +292,7 @@ func (b *eventBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.ctx.Err() != nil {
 		if cause := context.Cause(b.ctx); endedBySession(cause) || errors.Is(cause, errStopping) {
-			return 0, io.EOF
+			n, err = 0, io.EOF
 		}
 	}
 	b.x.note(err)
