@@ -465,7 +465,8 @@ func (b *quietBody) Close() error {
 }
 
 // note sees how the answer of a service ends. One that it does not finish is counted, and the client's connection broken, so
-// that it cannot take what it has for all of it.
+// that it cannot take what it has for all of it. The head goes out before: of a connection that ends without one, browsers
+// think that the request was never received, and send it again.
 func (x *exchange) note(err error) {
 	if err == io.EOF {
 		x.answer.extend() // the end is written too, perhaps after a long silence
@@ -477,6 +478,8 @@ func (x *exchange) note(err error) {
 	if silent := context.Cause(x.Context); silent != nil {
 		err = silent
 	}
+	x.answer.extend()
+	http.NewResponseController(x.answer.w).Flush()
 	x.route.proxy.stats.brokenOff.Add(1)
 	x.route.proxy.log.ErrorContext(x, "a service broke off its answer", "path", x.route.Path, "upstream", x.route.upstream.Host,
 		"request_id", tokenjar.RequestIDFromContext(x), "err", err)
