@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -482,4 +483,43 @@ func TestBindingRacesTheEndInSeededInterleavings(t *testing.T) { // S-01
 			t.Log(s.order())
 		}
 	})
+}
+
+// A full disk, or an answer of the store that is lost: what is bound ends when the session has ended, and that is known.
+func TestASignOutThatCouldNotBeWrittenEndsNothing(t *testing.T) { // F-05, F-07
+	for name, c := range map[string]struct{ written bool }{"not written": {false}, "written, and the answer lost": {true}} {
+		t.Run(name, func(t *testing.T) {
+			var broken atomic.Bool
+			w := newWorld(t, func(c2 *tokenjar.Config) {
+				c2.Store = storehook.Wrap(c2.Store.(storehook.All), func(ctx context.Context, call string, do func(context.Context) error) error {
+					if call == "RevokeSessions" && broken.Load() {
+						if c.written {
+							if err := do(ctx); err != nil {
+								return err
+							}
+						}
+						return fmt.Errorf("injected: %w", tokenjar.ErrStoreUnavailable)
+					}
+					return do(ctx)
+				})
+			})
+			g := w.login(t)
+			bound := w.bind(t, g)
+			broken.Store(true)
+			wantErr(t, w.Logout(t.Context(), w.SignedSessions([]string{g.AccessToken}, nil)), tokenjar.ErrStoreUnavailable)
+			if err := errors.Join(w.PollRevocations(t.Context()), w.CheckBound(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if c.written {
+				hasEnded(t, "a second later it", bound, tokenjar.ErrSessionEnded)
+				return
+			}
+			goesOn(t, "after a sign-out that failed it", bound)
+			broken.Store(false)
+			if err := w.Logout(t.Context(), w.SignedSessions([]string{g.AccessToken}, nil)); err != nil {
+				t.Fatal(err)
+			}
+			hasEnded(t, "after the sign-out it", bound, tokenjar.ErrSessionEnded)
+		})
+	}
 }
