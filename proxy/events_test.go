@@ -155,6 +155,7 @@ func TestAnEventStreamEndsWhenItsServiceSaysSo(t *testing.T) {
 	events.want("data: last\n\n")
 	s.say <- "end"
 	events.wantEnd(true)
+	<-s.over
 	events = listen(t, app, ada, "/events")
 	s.say <- "data: half"
 	events.want("data: half")
@@ -175,6 +176,7 @@ func TestAnEventStreamAfterAChangeOfRolesIsOpenedAnew(t *testing.T) { // S-06
 		t.Fatal(err)
 	}
 	events.wantEnd(true)
+	<-s.over                                // so that the next event is the next stream's
 	events = listen(t, app, ada, "/events") // renewed on the way
 	s.say <- "data: again\n\n"
 	events.want("data: again\n\n")

@@ -199,6 +199,9 @@ func (r *route) modify(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return x.openSocket(res)
 	}
+	if res.StatusCode < 200 { // below 100: the transport takes it for an answer
+		return errors.New("proxy: the service answers with a status that is none")
+	}
 	if r.SSE || isEventStream(res.Header) {
 		return x.openEvents(res)
 	}
