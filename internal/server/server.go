@@ -167,6 +167,7 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 		if s.proxy, err = proxy.New(s.proxyConfig(cfg, cfg.Routes)); err != nil {
 			return nil, err
 		}
+		s.metrics.FollowProxy(s.proxy.Stats)
 	}
 	if s.patterns, err = newPatterns(s.metrics, s.api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
 		return nil, err
