@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -30,9 +31,7 @@ func (c Config) Check() error {
 			ms = append(ms, Mistake{Key: key, Detail: err.Error(), others: others})
 		}
 	}
-	for _, s := range settings {
-		wrong(s.key, s.checkValue(c))
-	}
+	c.top().each(func(s setting, at spot) { wrong(at.path+s.key, s.checkValue(at)) })
 	wrong("listen", checkListen(c.Listen))
 	badURL := checkPublicURL(c.PublicURL)
 	wrong("public_url", badURL)
@@ -63,6 +62,9 @@ func (c Config) Check() error {
 		}
 	}
 	wrong("auth.path", checkAuthPath(c.Auth.Path))
+	if c.Auth.LoginPage != "" {
+		wrong("auth.login_page", checkPath(c.Auth.LoginPage))
+	}
 
 	publicURL := c.URL(8080) // any port will do
 	if badURL != nil {
@@ -104,6 +106,10 @@ func (c Config) Check() error {
 				shown(c.Admin.Listen)), "listen")
 		}
 	}
+	if c.Admin.ForwardAuth != "" && c.Admin.Listen == "" {
+		wrong("admin.forward_auth", errors.New("needs admin.listen, where it is served: set that, as to 127.0.0.1:9090"), "admin.listen")
+	}
+	c.checkSites(wrong)
 	return ms.orNil()
 }
 
@@ -175,14 +181,23 @@ func listenHost(host string) string {
 	return addr.Unmap().String()
 }
 
-// checkValue reports a value that could not have come from a file, in a Config that a program has made.
-func (s setting) checkValue(c Config) error {
-	var scratch Config
-	texts := s.get(c)
-	if s.kind() == listKind {
-		return s.setList(&scratch, texts)
+// checkValue reports a value that could not have come from a file, in a Config that a program has made, or that is missing.
+func (s setting) checkValue(at spot) error {
+	switch field := s.field(at.in); {
+	case s.entries != nil:
+		return nil
+	case s.required() && field.IsZero():
+		return fmt.Errorf("is missing: write it, as %s", s.example)
+	case at.path != "" && field.IsZero():
+		return nil
+	case s.kind() == methodsKind:
+		return checkMethods(field.Interface().(map[string]MethodRule))
 	}
-	return s.setOne(&scratch, texts[0])
+	scratch, texts := reflect.New(at.typ).Elem(), s.get(at.in)
+	if s.kind() == listKind {
+		return s.setList(scratch, texts)
+	}
+	return s.setOne(scratch, texts[0])
 }
 
 // Warnings returns sentences about what is allowed but probably not meant. The configuration must have passed Check.
@@ -225,6 +240,9 @@ func (c Config) Warnings() []string {
 				warn("%s: %s is plain http: whoever can change its traffic can %s for its users", list.key, origin, list.risk)
 			}
 		}
+	}
+	for _, site := range c.sites() {
+		routeWarnings(warn, site.routesKey, site.routes)
 	}
 	if c.Admin.Listen != "" && !loopbackAddress(c.Admin.Listen) {
 		warn("admin.listen %s can be reached over the network: see to it that only your monitoring does", c.Admin.Listen)

@@ -4,16 +4,16 @@ package config
 func LoadText(src Source, path, text string) (Loaded, error) { return load(src, path, []byte(text)) }
 
 // Keys returns the names of all settings.
-func Keys() []string {
-	keys := make([]string, len(settings))
-	for i, s := range settings {
-		keys[i] = s.key
+func Keys() (keys []string) {
+	for _, s := range Settings() {
+		keys = append(keys, s.Key)
 	}
 	return keys
 }
 
-// Durations for their own test.
+// Durations and sizes for their own tests.
 var (
+	ParseSize      = parseSize
 	ParseDuration  = parseDuration
 	FormatDuration = formatDuration
 )
