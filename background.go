@@ -47,6 +47,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.revoked.forget(s.now())
 			s.claims.forget(s.now())
 			s.verified.Expire(s.now())
+			s.upstream.expire(s.now())
 			more, err := s.prune(ctx)
 			if more {
 				return flushEvery, err // a batch at a time, so that nothing else waits for it

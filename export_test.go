@@ -48,6 +48,7 @@ func (s *Service) Prune() {
 	s.revoked.forget(s.now())
 	s.claims.forget(s.now())
 	s.verified.Expire(s.now())
+	s.upstream.expire(s.now())
 }
 
 // Running reports whether Run is at work.
@@ -73,4 +74,20 @@ func (s *Service) BoundKeys() int {
 	s.bound.mu.Lock()
 	defer s.bound.mu.Unlock()
 	return len(s.bound.bySession) + len(s.bound.byUser)
+// MaxUpstreamHeld is what an issuer of upstream tokens keeps at most, in bytes.
+const MaxUpstreamHeld = 2 * 16 * maxUpstreamBytes
+
+// Held returns how many upstream tokens are kept, and their size.
+func (u *UpstreamIssuer) Held() (tokens, bytes int) {
+	for i := range u.cache.shards {
+		s := &u.cache.shards[i]
+		s.mu.Lock()
+		for _, m := range []map[string]upstreamToken{s.young, s.old} {
+			for id, t := range m {
+				tokens, bytes = tokens+1, bytes+len(id)+len(t.text)+upstreamEntrySize
+			}
+		}
+		s.mu.Unlock()
+	}
+	return tokens, bytes
 }

@@ -275,6 +275,9 @@ func (c Config) complete() (Config, error) {
 // Timing returns the session limits in force.
 func (s *Service) Timing() Timing { return s.timing }
 
+// AccessLifetime returns how long an access token lives at most.
+func (s *Service) AccessLifetime() time.Duration { return s.cfg.AccessLifetime }
+
 // SessionCheck returns how sessions are checked on every request.
 func (s *Service) SessionCheck() SessionCheck { return s.cfg.SessionCheck }
 

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tokenjar/tokenjar/token"
@@ -35,12 +35,12 @@ type UpstreamIssuer struct {
 // "https://orders.internal" or "orders". scopes become the claim "scope" (RFC 8693, section 4.2); where the access token has
 // such a claim itself, only what is in both. None: no claim.
 //
-// The audience must not be that of our own tokens nor the issuer: what a service was sent could be used on us.
+// The audience must not be that of our own tokens nor the issuer, however spelt: what a service was sent could be used on us.
 func (s *Service) UpstreamIssuer(audience string, scopes ...string) (*UpstreamIssuer, error) {
 	switch {
 	case audience == "" || len(audience) > 255 || strings.ContainsFunc(audience, isControl):
 		return nil, fmt.Errorf("upstream token: audience %q is empty, longer than 255 bytes or has control characters", audience)
-	case audience == s.cfg.Audience || audience == s.cfg.Issuer:
+	case sameName(audience, s.cfg.Audience) || sameName(audience, s.cfg.Issuer):
 		return nil, fmt.Errorf("upstream token: audience %q is our own: a service could use its tokens on us", audience)
 	}
 	for _, scope := range scopes {
@@ -55,6 +55,21 @@ func (s *Service) UpstreamIssuer(audience string, scopes ...string) (*UpstreamIs
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
+// sameName reports whether somebody may take one audience for the other: we compare them byte by byte, others as addresses
+// are compared (RFC 3986, section 6.2).
+func sameName(a, b string) bool { return plainName(a) == plainName(b) }
+
+func plainName(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	scheme, rest, isAddress := strings.Cut(s, "://")
+	if !isAddress {
+		return strings.TrimRight(s, "/.")
+	}
+	rest = strings.TrimRight(rest, "/")
+	rest = strings.TrimSuffix(rest, map[string]string{"https": ":443", "http": ":80"}[scheme])
+	return scheme + "://" + strings.TrimRight(rest, ".:")
+}
+
 // isScope reports whether a text is a scope-token (RFC 6749, section 3.3).
 func isScope(s string) bool {
 	odd := func(r rune) bool { return r <= ' ' || r == '"' || r == '\\' || r > '~' }
@@ -68,147 +83,98 @@ func (u *UpstreamIssuer) Audience() string { return u.audience }
 // iat, exp, jti, sid, auth_time, client_id, token_type, scope where there is one, and those of the program's claims hook. It
 // has no nbf, and iat lies 5 s back. Its life is [UpstreamLifetime] or what is left of the access token.
 //
-// The same token is returned for a while, and not after its session has ended, the key ring or the claims have changed. The
-// caller has verified id for this very request.
+// The same token is returned for half its life, and not after its session has ended, the key ring or the claims have
+// changed. The caller has verified id for this very request.
 //
-// It returns [ErrTokenExpired] when the access token lives for less than a second, and otherwise an error that is a fault.
+// It returns [ErrTokenExpired] when the access token lives for less than a second or the claims of its user have changed,
+// [ErrTokenRevoked] when its session has been revoked meanwhile, [ErrClaimsTooLarge], and otherwise an error that is a fault.
 func (u *UpstreamIssuer) Token(id Identity) (string, error) {
 	s := u.service
 	if id.token == "" {
 		return "", errNoClaims
 	}
-	now, epoch := s.now(), s.keys.Load().epoch
-	if text, ok := u.cache.find(id, epoch, now); ok {
-		return text, nil
+	now, keys, source := s.now(), s.keys.Load(), maphash.String(s.seed, id.token)
+	text, found := u.cache.find(id.SessionID, source, keys.epoch, now)
+	if !found {
+		claims, issued, expires := u.claims(id, now)
+		if expires <= issued {
+			return "", ErrTokenExpired
+		}
+		payload, err := json.Marshal(claims)
+		if err != nil {
+			return "", fmt.Errorf("upstream token: %w", err)
+		}
+		if text, err = keys.ring.Sign(typeAccess, payload); err != nil {
+			return "", fmt.Errorf("upstream token: %w", err)
+		}
+		if len(text) > token.MaxSize {
+			return "", ErrClaimsTooLarge
+		}
+		half := time.Duration(max((expires-issued)/2, 1)) * time.Second
+		u.cache.keep(id.SessionID, upstreamToken{
+			text: text, source: source, epoch: keys.epoch,
+			made: now.UnixNano(), until: time.Unix(issued, 0).Add(half).UnixNano(),
+		}, now)
 	}
-	// Rounded down, as is the exp of what it was made from.
-	issued := now.Unix()
-	expires := min(issued+int64(UpstreamLifetime/time.Second), id.ExpiresAt.Unix())
-	if expires <= issued {
-		return "", ErrTokenExpired
-	}
-	payload, err := json.Marshal(u.claims(id, issued, expires))
-	if err != nil {
-		return "", fmt.Errorf("upstream token: %w", err)
-	}
-	text, err := currentRing{s}.Sign(typeAccess, payload)
-	if err != nil {
-		return "", fmt.Errorf("upstream token: %w", err)
-	}
-	if len(text) > token.MaxSize {
-		return "", ErrClaimsTooLarge
-	}
-	u.cache.keep(id, upstreamToken{
-		text: text, source: strings.Clone(id.token), epoch: epoch,
-		made: now, until: time.Unix(issued+max((expires-issued)/2, 1), 0),
-	})
-	if s.Ended(id.SessionID) != nil { // it ended before the token was kept, and nobody drops it any more
+	// It may have ended after it was judged, and if the token was kept only then, nobody else drops it.
+	if err := s.overtaken(id); err != nil {
 		u.cache.drop(id.SessionID)
+		return "", err
 	}
 	return text, nil
 }
 
-// claims are those of the access token that a service may know, and those that are the token's own.
-func (u *UpstreamIssuer) claims(id Identity, issued, expires int64) token.Claims {
-	claims := id.Claims()
-	had, hasScope := claims["scope"].(string)
+// overtaken returns why an identity that was good does not count any more, as far as this node knows.
+func (s *Service) overtaken(id Identity) error {
+	switch {
+	case s.cfg.SessionCheck == CheckStateless:
+		return nil
+	case s.Ended(id.SessionID) != nil:
+		return ErrTokenRevoked
+	case s.claims.outdated(func() string { return id.UserID }, id.claimsGen):
+		return ErrTokenExpired
+	}
+	return nil
+}
+
+// claims are those of the access token that a service may know, as they were verified, and those that are the token's own.
+func (u *UpstreamIssuer) claims(id Identity, now time.Time) (claims token.Claims, issued, expires int64) {
+	claims = id.Claims()
+	issued = now.Unix()
+	if end, ok := claims.Time("exp"); ok { // rounded down, as is what it is compared with
+		expires = min(issued+int64(UpstreamLifetime/time.Second), end.Unix())
+	}
+	scopes := u.scopes
+	if had, limited := claims["scope"]; limited {
+		allowed := scopesOf(had)
+		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(allowed, s) })
+	}
 	for _, ours := range []string{"nbf", "gen", "cgen", "scope"} {
 		delete(claims, ours)
 	}
-	claims["iss"], claims["aud"], claims["sub"], claims["sid"] = u.service.cfg.Issuer, u.audience, id.UserID, id.SessionID
-	claims["iat"], claims["exp"], claims["jti"] = issued-int64(upstreamSkew/time.Second), expires, rand.Text()
-	scopes := u.scopes
-	if hasScope {
-		scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return !slices.Contains(strings.Fields(had), s) })
-	}
+	claims["iss"], claims["aud"], claims["jti"] = u.service.cfg.Issuer, u.audience, rand.Text()
+	claims["iat"], claims["exp"] = issued-int64(upstreamSkew/time.Second), expires
 	if len(scopes) > 0 {
 		claims["scope"] = strings.Join(scopes, " ")
 	}
-	return claims
+	return claims, issued, expires
+}
+
+// scopesOf reads a claim "scope": a text with blanks between (RFC 8693, section 4.2), or a list, as some write it. Anything
+// else allows nothing.
+func scopesOf(claim any) (scopes []string) {
+	switch claim := claim.(type) {
+	case string:
+		return strings.Fields(claim)
+	case []any:
+		for _, each := range claim {
+			if s, ok := each.(string); ok {
+				scopes = append(scopes, s)
+			}
+		}
+	}
+	return scopes
 }
 
 // errNoClaims is of an Identity that no token was verified for.
 var errNoClaims = errors.New("upstream token: the identity is not that of a verified token")
-
-// An upstreamCache keeps the newest token of each session, half its life long.
-type upstreamCache struct {
-	shards [16]struct {
-		mu     sync.Mutex
-		tokens map[string]upstreamToken // by session
-	}
-}
-
-type upstreamToken struct {
-	text        string
-	source      string // the access token it was made from
-	epoch       uint64 // of the key ring
-	made, until time.Time
-}
-
-// maxUpstreamTokens is how many tokens a shard keeps; beyond them those that are over go, and if none is, all.
-const maxUpstreamTokens = 1 << 13
-
-func (c *upstreamCache) shard(sessionID string) int {
-	h := 0
-	for i := max(len(sessionID)-4, 0); i < len(sessionID); i++ { // its end is random
-		h = h*31 + int(sessionID[i])
-	}
-	return h & (len(c.shards) - 1)
-}
-
-func (c *upstreamCache) find(id Identity, epoch uint64, now time.Time) (string, bool) {
-	s := &c.shards[c.shard(id.SessionID)]
-	s.mu.Lock()
-	t, ok := s.tokens[id.SessionID]
-	s.mu.Unlock()
-	good := ok && t.epoch == epoch && t.source == id.token && now.Before(t.until) && !now.Before(t.made)
-	return t.text, good
-}
-
-func (c *upstreamCache) keep(id Identity, t upstreamToken) {
-	s := &c.shards[c.shard(id.SessionID)]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tokens == nil {
-		s.tokens = make(map[string]upstreamToken)
-	}
-	if len(s.tokens) >= maxUpstreamTokens {
-		for session, old := range s.tokens {
-			if !t.made.Before(old.until) {
-				delete(s.tokens, session)
-			}
-		}
-		if len(s.tokens) >= maxUpstreamTokens {
-			clear(s.tokens)
-		}
-	}
-	s.tokens[strings.Clone(id.SessionID)] = t
-}
-
-func (c *upstreamCache) drop(sessionID string) {
-	s := &c.shards[c.shard(sessionID)]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.tokens, sessionID)
-}
-
-// upstreamIssuers are those of a service.
-type upstreamIssuers struct {
-	mu   sync.RWMutex
-	list []*UpstreamIssuer
-}
-
-func (l *upstreamIssuers) add(u *UpstreamIssuer) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.list = append(l.list, u)
-}
-
-// drop forgets the tokens of a session that has ended.
-func (l *upstreamIssuers) drop(sessionID string) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, u := range l.list {
-		u.cache.drop(sessionID)
-	}
-}

@@ -3,7 +3,9 @@ package tokenjar
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"hash/maphash"
+	"io"
 	"log/slog"
 	"math"
 	"strings"
@@ -53,8 +55,9 @@ func (id Identity) LogValue() slog.Value {
 // String keeps the token out of what is printed.
 func (id Identity) String() string { return id.LogValue().String() }
 
-// GoString does so for %#v.
-func (id Identity) GoString() string { return "tokenjar.Identity" + id.String() }
+// Format does so for every verb of package fmt. It cannot help a struct that has an Identity in an unexported field: fmt asks
+// no method there.
+func (id Identity) Format(f fmt.State, _ rune) { io.WriteString(f, id.String()) }
 
 // payloadOf returns the payload of a compact token as it stands there, in base64url.
 func payloadOf(text string) string {

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -209,6 +210,9 @@ type identityContext[U any] struct {
 	identity Identity[U]
 	known    bool
 }
+
+// String keeps the token and the user out of what is printed: package fmt would show the fields.
+func (c *identityContext[U]) String() string { return fmt.Sprint(c.Context, ".WithIdentity") }
 
 // Value implements [context.Context].
 func (c *identityContext[U]) Value(key any) any {

@@ -42,6 +42,9 @@ type exchange struct {
 
 type exchangeKey struct{}
 
+// String keeps tokens out of what is printed: package fmt would show the fields.
+func (x *exchange) String() string { return "proxy.exchange" }
+
 // Value implements [context.Context].
 func (x *exchange) Value(key any) any {
 	if key == (exchangeKey{}) {

@@ -235,9 +235,16 @@ func (r *route) guarded(cfg Config, rule Rule) http.Handler {
 		Optional: rule.Auth == Optional, Credentials: rule.Credentials, InsecureSkipCSRF: r.InsecureSkipCSRF,
 		Refuse: func(w http.ResponseWriter, req *http.Request, err error) { r.refuse(w, req, err, cfg.LoginPage) },
 	}
+	if r.Token != NoToken {
+		policy.RenewBefore = renewBefore
+	}
 	judges := !r.InsecureSkipCSRF
 	return cfg.Guard.Protect(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, judges) }), policy)
 }
+
+// renewBefore is how long a service's token lives at least, where the browser has a refresh cookie: enough for a clock that
+// is some seconds ahead and for a body that is read before the token is.
+const renewBefore = 10 * time.Second
 
 // find returns the route of a canonical path, nil if there is none.
 func (p *Proxy) find(path string) *route {
