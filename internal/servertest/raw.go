@@ -91,7 +91,7 @@ func (c *Raw) read(method string) (a RawAnswer, err error) {
 		a.fields[name] = append(a.fields[name], strings.TrimSpace(value))
 		a.Head += line + "\r\n"
 	}
-	if method == "HEAD" || a.Status == 204 || a.Status == 304 {
+	if method == "HEAD" || a.Status/100 == 1 || a.Status == 204 || a.Status == 304 {
 		return a, nil
 	}
 	switch {
