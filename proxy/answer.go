@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -14,8 +15,14 @@ type answer struct {
 	x        *exchange
 	header   http.Header
 	begun    bool
+	interim  int       // answers before it
 	extended time.Time // when the client was last given more time
 }
+
+// maxInterim is how many interim answers (RFC 9110, section 15.2) a service may send before its answer.
+const maxInterim = 10
+
+var errInterim = errors.New("proxy: the service sends interim answers without end")
 
 // documents are fields that we set for answers of our own, and a service sets as it likes.
 var documents = []string{
@@ -27,7 +34,13 @@ func (a *answer) Header() http.Header { return a.header }
 
 // WriteHeader begins the answer.
 func (a *answer) WriteHeader(status int) {
-	if status < 200 && status != http.StatusSwitchingProtocols || a.begun {
+	if status < 200 && status != http.StatusSwitchingProtocols && !a.begun {
+		if a.interim++; a.interim > maxInterim { // net/http bounds none that somebody is told of
+			a.x.cancel(errInterim)
+		}
+		return
+	}
+	if a.begun {
 		return
 	}
 	a.begun = true

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net"
@@ -204,6 +205,9 @@ func (r *route) modify(res *http.Response) error {
 		x.service = &framed{ReadWriteCloser: conn, masked: true}
 		res.Body = x.service
 		return nil
+	}
+	if res.StatusCode < 200 {
+		return fmt.Errorf("proxy: the service answers with the status %03d, which is none", res.StatusCode)
 	}
 	if !r.SSE && !isEventStream(res.Header) {
 		silence := newAfterSilence(r.IdleTimeout, x.cancel)
