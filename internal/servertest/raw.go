@@ -38,6 +38,9 @@ func (c *Raw) Write(text string) { io.WriteString(c.conn, text) }
 // CloseWrite says that nothing more will be sent.
 func (c *Raw) CloseWrite() { c.conn.(*net.TCPConn).CloseWrite() }
 
+// Close ends the connection.
+func (c *Raw) Close() { c.conn.Close() }
+
 // A RawAnswer is an answer as it was sent.
 type RawAnswer struct {
 	Status int

@@ -45,6 +45,9 @@ type Answer struct {
 	Bytes string
 	Close bool // the connection, afterwards
 	Reset bool // it, with what was not read thrown away
+
+	Then <-chan struct{} // not nil: wait for it, and then close
+	Gone chan<- struct{} // not nil: wait until the other side closes, and close it
 }
 
 // OK is an ordinary answer.
@@ -146,7 +149,16 @@ func (r *Recorder) serve(conn net.Conn, n int) {
 		if a.Reset {
 			conn.(*net.TCPConn).SetLinger(0)
 		}
-		if _, err := io.WriteString(conn, a.Bytes); err != nil || a.Close || a.Reset {
+		_, err = io.WriteString(conn, a.Bytes)
+		switch {
+		case a.Gone != nil:
+			io.Copy(io.Discard, in)
+			close(a.Gone)
+			return
+		case a.Then != nil:
+			<-a.Then
+			return
+		case err != nil || a.Close || a.Reset:
 			return
 		}
 	}
