@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/tokenjar/tokenjar/cookie"
 )
@@ -171,16 +170,17 @@ func (rule *headerRule) holdsOurs(piece string) bool {
 	if name, _, _ := strings.Cut(piece, "="); rule.isOurs(name) {
 		return true
 	}
-	if !strings.ContainsAny(piece, ", \t\"=") {
-		return false
-	}
-	for part := range strings.FieldsFuncSeq(piece, func(r rune) bool { return r == ',' || r == '"' || unicode.IsSpace(r) }) {
-		name, _, named := strings.Cut(strings.TrimLeft(part, "="), "=")
-		if named && rule.isOurs(name) {
+	for rest := piece; ; {
+		before, after, ok := strings.Cut(rest, "=")
+		if !ok {
+			return false
+		}
+		name := strings.TrimRight(before, " \t")
+		if rule.isOurs(name[strings.LastIndexAny(name, ", \t\"")+1:]) {
 			return true
 		}
+		rest = after
 	}
-	return false
 }
 
 // isOurs reports whether some program takes a name for that of a cookie of ours: PHP has an underscore for dots, blanks and
@@ -195,8 +195,8 @@ func (rule *headerRule) isOurs(name string) bool {
 	if decoded, err := url.QueryUnescape(name); err == nil {
 		name = decoded
 	}
-	name = strings.TrimSpace(name)
-	return rule.cookies.IsOurs(name) || rule.cookies.IsOurs(phpName.Replace(name))
+	trimmed := strings.TrimSpace(name)
+	return rule.cookies.IsOurs(trimmed) || rule.cookies.IsOurs(phpName.Replace(trimmed)) || rule.cookies.IsOurs(phpName.Replace(name))
 }
 
 var phpName = strings.NewReplacer(".", "_", " ", "_", "[", "_")
