@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A Request is what a [Recorder] got.
@@ -46,6 +47,8 @@ type Answer struct {
 	Close bool // the connection, afterwards
 	Reset bool // it, with what was not read thrown away
 
+	Pause time.Duration // between the halves of Bytes
+
 	Then <-chan struct{} // not nil: wait for it, and then close
 	Gone chan<- struct{} // not nil: wait until the other side closes, and close it
 }
@@ -66,6 +69,7 @@ type Recorder struct {
 	requests []Request
 	faults   []string
 	conns    int
+	forgets  bool
 }
 
 // NewRecorder starts a service until the test ends. The test fails if it was sent what is no HTTP/1.1.
@@ -104,6 +108,20 @@ func (r *Recorder) Take() []Request {
 	return all
 }
 
+// Forget makes it keep no requests, of which a test sends too many.
+func (r *Recorder) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgets = true
+}
+
+// Conns returns how many connections there have been.
+func (r *Recorder) Conns() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.conns
+}
+
 func (r *Recorder) accept() {
 	for {
 		conn, err := r.listener.Accept()
@@ -136,7 +154,9 @@ func (r *Recorder) serve(conn net.Conn, n int) {
 		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			r.faults = append(r.faults, fmt.Sprintf("%v: %q", err, req.Bytes))
 		}
-		r.requests = append(r.requests, req)
+		if !r.forgets {
+			r.requests = append(r.requests, req)
+		}
 		answer := r.answer
 		r.mu.Unlock()
 		if err != nil {
@@ -149,7 +169,13 @@ func (r *Recorder) serve(conn net.Conn, n int) {
 		if a.Reset {
 			conn.(*net.TCPConn).SetLinger(0)
 		}
-		_, err = io.WriteString(conn, a.Bytes)
+		half := 0
+		if a.Pause > 0 {
+			half = len(a.Bytes) / 2
+			io.WriteString(conn, a.Bytes[:half])
+			time.Sleep(a.Pause) // a network that is slow, not an event that is waited for
+		}
+		_, err = io.WriteString(conn, a.Bytes[half:])
 		switch {
 		case a.Gone != nil:
 			io.Copy(io.Discard, in)
