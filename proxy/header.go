@@ -170,23 +170,32 @@ func (rule *headerRule) holdsOurs(piece string) bool {
 	if name, _, _ := strings.Cut(piece, "="); rule.isOurs(name) {
 		return true
 	}
-	for rest := piece; ; {
-		before, after, ok := strings.Cut(rest, "=")
-		if !ok {
-			return false
-		}
-		name := strings.TrimRight(before, " \t")
-		if rule.isOurs(name[strings.LastIndexAny(name, ", \t\"")+1:]) {
+	piece = strings.Trim(piece, " \t")
+	if piece == "" || piece[0] != '=' && !strings.ContainsAny(piece, ", \t") {
+		return false
+	}
+	for part := range strings.SplitSeq(piece, ",") {
+		if rule.isOurs(nameOf(part)) {
 			return true
 		}
-		rest = after
+		for word := range strings.FieldsSeq(part) {
+			if rule.isOurs(nameOf(word)) {
+				return true
+			}
+		}
 	}
+	return false
+}
+
+func nameOf(pair string) string {
+	name, _, _ := strings.Cut(strings.TrimLeft(pair, "= \t"), "=")
+	return name
 }
 
 // isOurs reports whether some program takes a name for that of a cookie of ours: PHP has an underscore for dots, blanks and
 // brackets, and some decode names as if they were values.
 func (rule *headerRule) isOurs(name string) bool {
-	if rule.cookies.IsOurs(strings.Trim(name, " \t")) || rule.cookies.IsOurs(name) {
+	if rule.cookies.IsOurs(strings.Trim(name, " \t")) { // which trims further, but for the CSRF cookie
 		return true
 	}
 	if !strings.ContainsAny(name, "%.[+ ") {
