@@ -195,7 +195,8 @@ func nameOf(pair string) string {
 // isOurs reports whether some program takes a name for that of a cookie of ours: PHP has an underscore for dots, blanks and
 // brackets, and some decode names as if they were values.
 func (rule *headerRule) isOurs(name string) bool {
-	if rule.cookies.IsOurs(strings.Trim(name, " \t")) { // which trims further, but for the CSRF cookie
+	name = strings.Trim(name, " \t")
+	if rule.cookies.IsOurs(name) { // which trims further, but for the CSRF cookie
 		return true
 	}
 	if !strings.ContainsAny(name, "%.[+ ") {
