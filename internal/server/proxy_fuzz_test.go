@@ -159,6 +159,7 @@ func FuzzRawHTTP(f *testing.F) {
 	}
 	f.Add("GET /open/x HTTP/1.1\r\n" + host + "\r\nGET /open/y HTTP/1.1\r\n" + host + "\r\nGET /open/z HTTP/1.0\r\n" + host + "\r\n")
 	f.Add("POST /open/x HTTP/1.1\r\n" + host + "Content-Length: 5\r\n\r\nhelloPOST /open/y HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+	sent, got := 0, 0
 	f.Fuzz(func(t *testing.T, stream string) {
 		stream = strings.ReplaceAll(stream, "Host: localhost\r\n", "Host: "+w.Host()+"\r\n")
 		if strings.Contains(strings.ToLower(stream), "upgrade") || len(stream) > 16<<10 {
@@ -210,17 +211,17 @@ func FuzzRawHTTP(f *testing.F) {
 		if answers > most || answers < certain && !closed {
 			t.Errorf("%q: %d answers to %d requests", stream, answers, len(requests))
 		}
-		whole := 0
+		sent += len(requests)
 		for _, r := range w.service.Take() {
 			if !r.Broken {
-				whole++
+				got++
 			}
 			if strings.Contains(r.Bytes, "\n ") || strings.Contains(strings.ReplaceAll(r.Bytes[:len(r.Bytes)-len(r.Body)], "\r\n", ""), "\n") && len(r.Values("Transfer-Encoding")) == 0 {
 				t.Errorf("%q: the service was sent %q", stream, r.Bytes)
 			}
 		}
-		if whole > len(requests) {
-			t.Errorf("%q: the service got %d requests, of %d", stream, whole, len(requests))
+		if got > sent { // all in all, since what was cut off may still be on its way
+			t.Errorf("%q: the service got %d requests, of %d", stream, got, sent)
 		}
 	})
 }
