@@ -22,7 +22,7 @@ test: go-test examples peers browser ## all tests; what is missing on this machi
 go-test: ## the Go tests, with the race detector where a C compiler is found
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
 	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) $$(go list ./... | grep -v $(DRIVERS))
-	go test -run 'Seeded|TenThousand|RacingAHundred|TestContract|TestRandomBodies' . ./store/postgres ./httpapi
+	go test -run 'Seeded|TenThousand|RacingAHundred|TestContract|TestRandomBodies' . ./store/postgres ./httpapi ./internal/server
 	go test ./internal/torture ./test/nodes
 
 .PHONY: examples
@@ -83,6 +83,6 @@ crash: ## kill -9 in mid-storm, many rounds (TOKENJAR_CRASH_ROUNDS, default 200)
 	TOKENJAR_CRASH_ROUNDS=$${TOKENJAR_CRASH_ROUNDS:-200} go test -run 'Kill|Crash' -timeout 60m -v ./store/sqlite
 
 .PHONY: stress
-stress: ## races by seed, parallel rotations, histories and killed processes, TOKENJAR_STRESS (default 100) times as long as in the tests
+stress: ## races by seed, parallel rotations, histories, spellings through the proxy and killed processes, TOKENJAR_STRESS (default 100) times as long as in the tests
 	TOKENJAR_STRESS=$${TOKENJAR_STRESS:-100} go test -run 'Parallel|Seeded|Histories|RacingAHundred' -timeout 6h -v . ./internal/server
 	TOKENJAR_STRESS=$${TOKENJAR_STRESS:-100} go test -run 'F01|F02|T02|T11' -timeout 24h -v ./test/nodes

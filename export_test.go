@@ -74,6 +74,8 @@ func (s *Service) BoundKeys() int {
 	s.bound.mu.Lock()
 	defer s.bound.mu.Unlock()
 	return len(s.bound.bySession) + len(s.bound.byUser)
+}
+
 // MaxUpstreamHeld is what an issuer of upstream tokens keeps at most, in bytes.
 const MaxUpstreamHeld = 2 * 16 * maxUpstreamBytes
 

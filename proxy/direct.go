@@ -34,10 +34,8 @@ type direct struct {
 	sweep *time.Timer
 }
 
-const (
-	linkIdle    = 90 * time.Second // after which an unused connection is closed
-	maxInterims = 8                // answers of 1xx before the answer
-)
+// linkIdle is how long a connection waits for a request before it is closed.
+const linkIdle = 90 * time.Second
 
 // newDirect returns a RoundTripper for one service, beside the transport.
 func newDirect(t *http.Transport, host string, wait time.Duration, most int) *direct {
@@ -142,7 +140,7 @@ func (d *direct) exchange(ctx context.Context, l *link, req *http.Request) (_ *h
 		return nil, err
 	}
 	var res *http.Response
-	for range maxInterims {
+	for range maxInterim {
 		if res, err = http.ReadResponse(l.r, req); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/tokenjar/tokenjar/cookie"
@@ -27,13 +28,20 @@ var hopByHop = map[string]bool{
 // identity are names, and families beside them, by which proxies tell services of clients.
 var (
 	identityNames = map[string]bool{
-		"Authorization": true, "Forwarded": true, "True-Client-Ip": true, "X-Client-Ip": true, "X-User": true, "X-Forwarded": true,
+		"Authorization": true, "Forwarded": true, "X-User": true, "X-Username": true, "X-Forwarded": true, "X-Auth": true,
 		"X-Method-Override": true, "Client-Cert": true, "Client-Cert-Chain": true, "X-Userinfo": true, "X-Id-Token": true,
-		"X-Access-Token": true, "X-Request-Id": true,
+		"X-Access-Token": true, "X-Request-Id": true, "X-Originating-Ip": true, "X-Host": true, "X-Scheme": true, "X-Url-Scheme": true,
+		"Front-End-Https": true, "X-Script-Name": true, "Script-Name": true,
+		"Proxy": true, // CGI makes HTTP_PROXY of it, through which some libraries then send their own requests
+		// What tells one framework that a rule, or a file server in front, has done its part already.
+		"X-Middleware-Subrequest": true, "X-Sendfile-Type": true, "X-Accel-Mapping": true,
 	}
 	identityFamilies = []string{
 		"X-Forwarded-", "X-Real-", "X-Original-", "X-Rewrite-", "Cf-", "Remote-", "X-User-", "X-Auth-", "X-Http-Method", "Proxy-",
-		"X-Remote-", "X-Authenticated-", "X-Webauth-", "X-Client-Cert", "X-Ssl-", "Ssl-", "X-Envoy-", "X-Consumer-", "X-Tokenjar-",
+		"X-Remote-", "X-Authenticated-", "X-Authentik-", "X-Webauth-", "X-Client-Cert", "X-Client-Dn", "X-Client-Verify", "X-Ssl-", "Ssl-",
+		"X-Tls-", "X-Envoy-", "X-Consumer-", "X-Credential-", "X-Jwt-", "X-Pomerium-", "X-Goog-Iap-", "X-Goog-Authenticated-",
+		"X-Amzn-Oidc-", "X-Amzn-Mtls-", "X-Ms-Client-Principal", "X-Ms-Token-", "X-Appengine-", "X-Azure-", "X-Arr-", "Tailscale-",
+		"X-Http-Host", "X-Tokenjar-",
 	}
 )
 
@@ -66,7 +74,7 @@ func isIdentity(name string) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(name, "X-") && strings.HasSuffix(name, "-Client-Ip")
+	return strings.HasSuffix(name, "Client-Ip") || strings.HasSuffix(name, "-Clientip") || strings.HasSuffix(name, "-Connecting-Ip")
 }
 
 // A headerRule is what a route does with the fields of a request.
@@ -127,15 +135,15 @@ func setOrDelete(h http.Header, name string, values []string) {
 	}
 }
 
-// withoutOurs returns Cookie fields without the cookies that are ours. All others stay as they are, in their order.
+// withoutOurs returns Cookie fields as one, without the cookies that are ours. All others stay as they are, in their order.
+// Several fields are read differently, and one stands for them (RFC 9113, section 8.2.3).
 func (rule *headerRule) withoutOurs(lines []string) []string {
 	var kept []string
 	for _, line := range lines {
 		var b strings.Builder
 		changed := false
 		for pair := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(pair, "=")
-			if rule.cookies.IsOurs(strings.TrimLeft(name, " \t")) || rule.cookies.IsOurs(name) {
+			if rule.holdsOurs(pair) {
 				changed = true
 				continue
 			}
@@ -153,8 +161,59 @@ func (rule *headerRule) withoutOurs(lines []string) []string {
 			kept = append(kept, b.String())
 		}
 	}
+	if len(kept) > 1 {
+		return []string{strings.Join(kept, "; ")}
+	}
 	return kept
 }
+
+// holdsOurs reports whether a piece of a Cookie field between two semicolons is a cookie of ours to some program. Most read
+// name=value. To others a comma or a blank begins the next cookie as well (RFC 2109, section 4.3.4, which is obsolete, and
+// http.cookies of Python), and to some what has no name is its own name.
+func (rule *headerRule) holdsOurs(piece string) bool {
+	if name, _, _ := strings.Cut(piece, "="); rule.isOurs(name) {
+		return true
+	}
+	piece = strings.Trim(piece, " \t")
+	if piece == "" || piece[0] != '=' && !strings.ContainsAny(piece, ", \t") {
+		return false
+	}
+	for part := range strings.SplitSeq(piece, ",") {
+		if rule.isOurs(nameOf(part)) {
+			return true
+		}
+		for word := range strings.FieldsSeq(part) {
+			if rule.isOurs(nameOf(word)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func nameOf(pair string) string {
+	name, _, _ := strings.Cut(strings.TrimLeft(pair, "= \t"), "=")
+	return name
+}
+
+// isOurs reports whether some program takes a name for that of a cookie of ours: PHP has an underscore for dots, blanks and
+// brackets, and some decode names as if they were values.
+func (rule *headerRule) isOurs(name string) bool {
+	name = strings.Trim(name, " \t")
+	if rule.cookies.IsOurs(name) { // which trims further, but for the CSRF cookie
+		return true
+	}
+	if !strings.ContainsAny(name, "%.[+ ") {
+		return false
+	}
+	if decoded, err := url.QueryUnescape(name); err == nil {
+		name = decoded
+	}
+	trimmed := strings.TrimSpace(name)
+	return rule.cookies.IsOurs(trimmed) || rule.cookies.IsOurs(phpName.Replace(trimmed)) || rule.cookies.IsOurs(phpName.Replace(name))
+}
+
+var phpName = strings.NewReplacer(".", "_", " ", "_", "[", "_")
 
 // cleanAnswer removes from an answer's head what is not the service's to say: cookies of our names, who may read the answer
 // across origins, what only we say, and what would sign the browser out or lead it to another server.

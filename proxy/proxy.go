@@ -287,7 +287,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // judge finds the route of a request, and refuses what two programs may read differently.
 func (p *Proxy) judge(req *http.Request) (*route, string, error) {
 	path, err := pathrule.WithSlashes(pathrule.Raw(req))
-	if err != nil {
+	if err != nil || req.URL.User != nil { // user information in a target is to be taken for an attack (RFC 9110, section 4.2.4)
 		return nil, "", problem.New(problem.BadPath)
 	}
 	r := p.find(path)
@@ -383,7 +383,11 @@ func hasToken(lines []string, token string) bool {
 func (r *route) refuse(w http.ResponseWriter, req *http.Request, err error, loginPage string) {
 	if loginPage != "" && problem.From(err).Status == http.StatusUnauthorized && isNavigation(req) {
 		h := w.Header()
-		h.Set("Location", loginPage+"?next="+url.QueryEscape(req.URL.RequestURI()))
+		before := "?"
+		if strings.Contains(loginPage, "?") {
+			before = "&"
+		}
+		h.Set("Location", loginPage+before+"next="+url.QueryEscape(req.URL.RequestURI()))
 		h.Set("Cache-Control", "no-store")
 		h.Set(problem.Header, string(problem.From(err).Code))
 		w.WriteHeader(http.StatusSeeOther)
@@ -418,7 +422,7 @@ func localPath(s string) bool {
 	if !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.HasPrefix(s, "/\\") {
 		return false
 	}
-	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '\\' })
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '\\' || c == '#' })
 }
 
 // Stop ends the streams that are open and lets none be opened: WebSockets with 1001 (going away), event streams as if the

@@ -238,6 +238,11 @@ func CheckPath(p string) error {
 	if p != strings.ToLower(p) { // requests that differ from it by case alone are refused
 		return fmt.Errorf("%q must be in lower case", p)
 	}
+	for _, other := range pathrule.OtherReadings(p) {
+		if !covers(p, other) {
+			return fmt.Errorf("%q is %q to some programs: let no segment end in a dot", p, other)
+		}
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	stdlog "log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ func newLogger(w io.Writer, cfg config.Log) *slog.Logger { return slog.New(logHa
 
 // serverLog is newLogger for what must go on when nobody reads. The caller closes the writer, last of all.
 func serverLog(w io.Writer, cfg config.Log) (*slog.Logger, *logWriter) {
+	// net/http has one line for the log of the whole program: the beginning of what a service sends unasked, which may be
+	// anybody's data.
+	stdlog.SetOutput(io.Discard)
 	lines := newLogWriter(w, func(n int64) []byte {
 		var line bytes.Buffer
 		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines are missing here, because they were not read fast enough", 0)

@@ -68,7 +68,7 @@ func (s *Server) judge(next func(http.ResponseWriter, *http.Request, string)) ht
 			return
 		}
 		path, err := s.route(raw)
-		if err != nil {
+		if err != nil || r.URL.User != nil { // user information in a target is to be taken for an attack (RFC 9110, section 4.2.4)
 			s.refuse(w, r, problem.New(problem.BadPath))
 			return
 		}

@@ -36,7 +36,7 @@ func behind(t *testing.T, service http.HandlerFunc, change func(*config.Route), 
 	})...)
 }
 
-func cookies(w *servertest.World, p servertest.Pair) string {
+func cookiesOf(w *servertest.World, p servertest.Pair) string {
 	return w.AccessName() + "=" + p.Access + "; " + w.RefreshName() + "=" + p.Refresh
 }
 
@@ -86,7 +86,7 @@ func TestAnEventStreamOutlastsTheLimitForAnswers(t *testing.T) {
 		}
 	}, nil)
 	ada := w.SignIn(t, servertest.Ada)
-	l := open(t, w, "GET /api/events HTTP/1.1\nHost: "+w.Host()+"\nCookie: "+cookies(w, ada))
+	l := open(t, w, "GET /api/events HTTP/1.1\nHost: "+w.Host()+"\nCookie: "+cookiesOf(w, ada))
 	events := l.answer(200)
 	for i := range 3 {
 		time.Sleep(2 * serverLimit) // nothing is said for longer than a whole answer may take
@@ -165,7 +165,7 @@ func TestAStreamOnAnotherNodeEndsWithTheSession(t *testing.T) {
 		<-r.Context().Done()
 	}, nil, servertest.Setup{Beside: first, Config: func(c *config.Config) { c.Token.Issuer, c.Token.Audience = first.URL, first.URL }})
 	ada := first.SignIn(t, servertest.Ada)
-	events := open(t, second, "GET /api/events HTTP/1.1\nHost: "+second.Host()+"\nCookie: "+cookies(second, ada)).answer(200)
+	events := open(t, second, "GET /api/events HTTP/1.1\nHost: "+second.Host()+"\nCookie: "+cookiesOf(second, ada)).answer(200)
 	if _, err := first.Service.LogoutAll(t.Context(), ada.UserID); err != nil {
 		t.Fatal(err)
 	}
@@ -192,8 +192,8 @@ func TestAStopEndsWhatIsOpen(t *testing.T) {
 		<-r.Context().Done()
 	}, func(r *config.Route) { r.WebSocket = true })
 	ada := w.SignIn(t, servertest.Ada)
-	events := open(t, w, "GET /api/events HTTP/1.1\nHost: "+w.Host()+"\nCookie: "+cookies(w, ada)).answer(200)
-	socket := open(t, w, "GET /api/socket HTTP/1.1\nHost: "+w.Host()+"\nCookie: "+cookies(w, ada)+"\nOrigin: "+w.Origin+
+	events := open(t, w, "GET /api/events HTTP/1.1\nHost: "+w.Host()+"\nCookie: "+cookiesOf(w, ada)).answer(200)
+	socket := open(t, w, "GET /api/socket HTTP/1.1\nHost: "+w.Host()+"\nCookie: "+cookiesOf(w, ada)+"\nOrigin: "+w.Origin+
 		"\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
 	socket.answer(101)
 	counted(t, w, `tokenjar_proxy_streams_open{kind="event_stream"} 1`)

@@ -38,6 +38,9 @@ func (c *Raw) Write(text string) { io.WriteString(c.conn, text) }
 // CloseWrite says that nothing more will be sent.
 func (c *Raw) CloseWrite() { c.conn.(*net.TCPConn).CloseWrite() }
 
+// Close ends the connection.
+func (c *Raw) Close() { c.conn.Close() }
+
 // A RawAnswer is an answer as it was sent.
 type RawAnswer struct {
 	Status int
@@ -91,7 +94,7 @@ func (c *Raw) read(method string) (a RawAnswer, err error) {
 		a.fields[name] = append(a.fields[name], strings.TrimSpace(value))
 		a.Head += line + "\r\n"
 	}
-	if method == "HEAD" || a.Status == 204 || a.Status == 304 {
+	if method == "HEAD" || a.Status/100 == 1 || a.Status == 204 || a.Status == 304 {
 		return a, nil
 	}
 	switch {

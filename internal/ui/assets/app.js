@@ -265,7 +265,9 @@ function nextPath() {
   } catch {
     return '';
   }
-  if (url.origin !== location.origin) return '';
+  // The path is judged as it will be followed: "/..//host" has become "//host" by now, which is another site. Nor is one
+  // followed that the server refuses and that somebody may decode on the way.
+  if (url.origin !== location.origin || /\/\/|^\/%2f|%5c|%[01]|%7f/i.test(url.pathname)) return '';
   return url.pathname === location.pathname ? '' : url.pathname + url.search + url.hash;
 }
 
