@@ -107,7 +107,9 @@ type Limits struct {
 
 // Admin says where operators look.
 type Admin struct {
-	Listen string `key:"listen" default:"" doc:"Address and port of a listener of its own for GET /metrics; off by default. Whoever reaches it can read them."`
+	Listen              string `key:"listen" default:"" doc:"Address and port of a listener of its own for GET /metrics and /forward-auth; off by default. Whoever reaches it can read and ask."`
+	ForwardAuth         string `key:"forward_auth" default:"" enum:"nginx traefik caddy envoy" doc:"Which proxy asks at /forward-auth whether a request may pass that it sends on itself: nginx, traefik, caddy or envoy, each of which describes the request in its own way; off by default."`
+	ForwardAuthAudience string `key:"forward_auth_audience" default:"" doc:"Claim aud of the tokens that the services behind that proxy get; default public_url with /forward-auth behind it. It must not be that of access tokens."`
 }
 
 // Password says which passwords may be chosen and how many are checked at once.

@@ -294,7 +294,6 @@ var notYet = map[string]string{
 	"spa":                "serve the files of your page yourself, from an origin in csrf.trusted_origins and cors.allowed_origins",
 	"routes":             "put the middleware of the library before your own service, or have it verify the bearer by the JWKS",
 	"frontends":          "run one tokenjar for each public_url",
-	"admin.forward_auth": "have your service verify the bearer by the JWKS",
 	"auth.login_page":    "send browsers to your own page",
 }
 

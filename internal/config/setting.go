@@ -150,7 +150,7 @@ func (s setting) setOne(c *Config, text string) error {
 }
 
 func (s setting) checkEnum(text string) error {
-	if len(s.enum) == 0 {
+	if len(s.enum) == 0 || text == s.def {
 		return nil
 	}
 	for _, e := range s.enum {
