@@ -291,10 +291,10 @@ func scalar(node ast.Node) (string, bool) {
 // notYet are settings that the documentation of later versions knows, and what to do until then. They are refused in
 // words of their own: who writes them expects something to be protected or served that is not.
 var notYet = map[string]string{
-	"spa":                "serve the files of your page yourself, from an origin in csrf.trusted_origins and cors.allowed_origins",
-	"routes":             "put the middleware of the library before your own service, or have it verify the bearer by the JWKS",
-	"frontends":          "run one tokenjar for each public_url",
-	"auth.login_page":    "send browsers to your own page",
+	"spa":             "serve the files of your page yourself, from an origin in csrf.trusted_origins and cors.allowed_origins",
+	"routes":          "put the middleware of the library before your own service, or have it verify the bearer by the JWKS",
+	"frontends":       "run one tokenjar for each public_url",
+	"auth.login_page": "send browsers to your own page",
 }
 
 func isMapping(node ast.Node) bool { return node != nil && node.Type() == ast.MappingType }
