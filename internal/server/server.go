@@ -73,6 +73,7 @@ type Server struct {
 	limits    limits
 	listener  *connections
 	admin     net.Listener // nil when there is none
+	asked     *forwardAuth // nil when no proxy asks
 	heapFloor int64        // bytes; 0 leaves the collector alone
 	proxies   *clientip.Resolver
 	unknown   unknownAddresses
@@ -167,6 +168,9 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 		if s.proxy, err = proxy.New(s.proxyConfig(cfg, cfg.Routes)); err != nil {
 			return nil, err
 		}
+	}
+	if s.asked, err = s.newForwardAuth(cfg.Admin); err != nil {
+		return nil, err
 	}
 	if s.patterns, err = newPatterns(s.metrics, s.api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
 		return nil, err
