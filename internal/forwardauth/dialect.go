@@ -101,11 +101,18 @@ func unconfigured(field string) error {
 	return problem.New(problem.ProxyMisconfigured).WithDetail(fmt.Sprintf("The proxy in front must send the header field %s, once.", field))
 }
 
+// What is read of a header beside what a dialect names. A proxy that is told which fields to pass on must be told of all of
+// these.
+var (
+	judgedFields    = []string{"Authorization", "Cookie", "Origin", "Sec-Fetch-Site", "X-Csrftoken"}
+	handshakeFields = []string{"Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"}
+)
+
 // judged returns what of a header says who sends a request, and from where. A WebSocket handshake is marked as one: most
 // proxies leave Upgrade out when they ask, since it is for one connection.
 func judged(from http.Header) http.Header {
 	h := make(http.Header, 6)
-	for _, name := range []string{"Authorization", "Cookie", "Origin", "Sec-Fetch-Site", "X-Csrftoken"} {
+	for _, name := range judgedFields {
 		if values, ok := from[name]; ok {
 			h[name] = values
 		}
@@ -118,7 +125,7 @@ func judged(from http.Header) http.Header {
 
 // isHandshake reports whether anything says that a request opens a WebSocket (RFC 6455, section 4.1; RFC 8441, section 5).
 func isHandshake(h http.Header) bool {
-	for _, name := range []string{"Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version", "Sec-Websocket-Protocol", "Sec-Websocket-Extensions"} {
+	for _, name := range handshakeFields {
 		if len(h[name]) > 0 {
 			return true
 		}

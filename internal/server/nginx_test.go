@@ -172,6 +172,9 @@ func TestBesideNginx(t *testing.T) {
 	if a := v.send("GET", "/api/x", ""); a.Header.Get("WWW-Authenticate") != "Bearer" {
 		t.Errorf("nobody: WWW-Authenticate is %q", a.Header.Get("WWW-Authenticate"))
 	}
+	if a := v.send("GET", "/api/x", ""); a.Code() != "not_authenticated" || a.JSON(t)["action"] != "refresh" || a.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("nobody: a page reads %v %s", a.Header, a.Body)
+	}
 	if a := v.send("GET", "/api/x?y=1", "", servertest.Header("Sec-Fetch-Mode", "navigate")); a.Status != 303 || a.Header.Get("Location") != "/?next=/api/x?y=1" {
 		t.Errorf("a page is opened: %d to %q", a.Status, a.Header.Get("Location"))
 	}
@@ -263,8 +266,8 @@ func TestBesideNginx(t *testing.T) {
 	w.Store.SetDown(true)
 	a := v.send("GET", "/api/x", "")
 	refused("with the store down", a, 503, "store_unavailable")
-	if a.Header.Get("Retry-After") == "" {
-		t.Error("with the store down: no Retry-After")
+	if a.Header.Get("Retry-After") == "" || a.JSON(t)["action"] != "retry" {
+		t.Errorf("with the store down: %v %s", a.Header, a.Body)
 	}
 	w.Store.SetDown(false)
 	served("with the store up again", v.send("GET", "/api/x", ""), ada.UserID)
