@@ -21,7 +21,9 @@ type PasswordChangeRequest struct {
 //
 // It returns [ErrInvalidCredentials] for a wrong old password, [*RateLimitError], a [*ValidationError] for a new
 // password that the policy refuses, [ErrConflict] when the password was changed meanwhile, [*password.BusyError],
-// [ErrSessionEnded] and [ErrStoreUnavailable].
+// [ErrSessionEnded] and [ErrStoreUnavailable]. After the last of these the change may have been made all the same, when the
+// answer of the database was lost. Then the old password is refused as a wrong one: a caller that asks again cannot be told
+// apart from somebody who guesses, so the user signs in with whichever of the two is right.
 func (s *Service) ChangePassword(ctx context.Context, in PasswordChangeRequest) error {
 	from := in.Client.clean()
 	if !s.ChangesPasswords() {

@@ -86,9 +86,12 @@ type UserAdmin interface {
 	// SetUserRoles changes the roles of an account. When that changes anything, ClaimsGen moves up by one, and
 	// [SessionStore.News] tells of it. No session ends.
 	SetUserRoles(ctx context.Context, id string, r Roles) error
-	// SetPassword replaces a password, moves the epoch and ends all sessions of the user but the one to keep.
+	// SetPassword replaces a password, moves the epoch and ends all sessions of the user but the one to keep. A change that
+	// names its OldHash and has been made before is reported as done and does nothing more: after [ErrStoreUnavailable],
+	// which may hide a commit, the same change can be asked for again.
 	SetPassword(ctx context.Context, p PasswordChange) (ended []string, err error)
-	// DeleteUser removes an account and ends all its sessions. Its id is never given again.
+	// DeleteUser removes an account and ends all its sessions. Its id is never given again. For an account that was deleted
+	// before it reports success and does nothing more.
 	DeleteUser(ctx context.Context, id string) (ended []string, err error)
 }
 
@@ -102,7 +105,7 @@ type Roles struct {
 type PasswordChange struct {
 	UserID  string
 	OldHash PasswordHash // replaced only while the stored hash is still this one, otherwise [ErrConflict]; empty: in any case
-	NewHash PasswordHash
+	NewHash PasswordHash // with a salt of its own, so that no other change has the same
 	// Keep is the session that goes on, with the new epoch and with the time of the change as its AuthTime, if it is a
 	// live one of this user and of the epoch so far. Empty: none.
 	Keep string

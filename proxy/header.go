@@ -46,6 +46,10 @@ var plain = map[string]bool{
 	"Upgrade-Insecure-Requests": true, "X-Requested-With": true,
 }
 
+// IsIdentity reports whether services believe a header of this name about the client, so that it is removed unless a route
+// names it in PassHeaders.
+func IsIdentity(name string) bool { return isIdentity(http.CanonicalHeaderKey(name)) }
+
 // isIdentity reports whether a request header of this name, in its canonical form, is none that a client may send on.
 func isIdentity(name string) bool {
 	if identityNames[name] || hopByHop[name] {

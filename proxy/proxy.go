@@ -183,7 +183,10 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		transport = newTransport(r)
+		t := newTransport(r)
+		if transport = t; upstream.Scheme == "http" {
+			transport = newDirect(t, upstream.Host, r.HeaderTimeout, r.MaxRequests)
+		}
 	}
 	built.forward = &httputil.ReverseProxy{
 		Rewrite: built.rewrite, Transport: transport, BufferPool: &p.buffers, ModifyResponse: built.modify,

@@ -242,3 +242,36 @@ func keysOf(t *testing.T, app *tokenjartest.App) *token.Ring {
 	}
 	return ring
 }
+
+func TestACheckedRouteIsOneThatIsServed(t *testing.T) {
+	long := strings.Repeat("a", 256)
+	for _, tt := range []struct {
+		route proxy.Route
+		want  string // beginning; empty: nothing is wrong
+	}{
+		{proxy.Route{Path: "/api/", Upstream: "http://127.0.0.1:9000", Scopes: []string{"a:b", "!#[]~"}}, ""},
+		{proxy.Route{Path: "/api/", Upstream: "http://127.0.0.1:9000", Scopes: []string{"a b"}}, `Scopes: "a b" is no scope-token`},
+		{proxy.Route{Path: "/api/", Upstream: "http://127.0.0.1:9000", Scopes: []string{`a\b`}}, `Scopes: "a\\b" is no scope-token`},
+		{proxy.Route{Path: "/api/", Upstream: "http://127.0.0.1:9000", Scopes: []string{`"`}}, `Scopes: "\"" is no scope-token`},
+		{proxy.Route{Path: "/api/", Upstream: "http://127.0.0.1:9000", Scopes: []string{""}}, `Scopes: "" is no scope-token`},
+		{proxy.Route{Path: "/api/", Upstream: "http://127.0.0.1:9000", Audience: long}, "Audience: is longer"},
+		{proxy.Route{Path: "api", Upstream: "http://localhost:8080"}, "Path: "},
+		{proxy.Route{Path: "/api/", Upstream: "http://localhost:8080"}, "Upstream: \"http://localhost:8080\" is where we listen ourselves"},
+	} {
+		self := []string{"127.0.0.1:8080"}
+		err := tt.route.Check(self)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%+v: got %v, want %q", tt.route, err, tt.want)
+		}
+		app := tokenjartest.New(t, tokenjartest.Config{})
+		_, served := proxy.New(proxy.Config{Guard: app.Guard, PublicURL: app.URL, Routes: []proxy.Route{tt.route}, Self: self})
+		if (served == nil) != (err == nil) {
+			t.Errorf("%+v: checked with %v, and made with %v", tt.route, err, served)
+		}
+	}
+	for name, want := range map[string]bool{"x-user": true, "Cf-Connecting-IP": true, "X_User": true, "X-Trace": false, "Accept": false} {
+		if got := proxy.IsIdentity(name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}

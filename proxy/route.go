@@ -110,6 +110,14 @@ var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
 }
 
+// Check reports everything that is wrong with the route by itself, joined, each with the name of its field. [New] refuses two
+// things more, which only the service can know: an audience of our own, and a check of sessions that is not stricter. self are
+// addresses, as host:port, on which we listen.
+func (r Route) Check(self []string) error {
+	_, err := r.complete(self)
+	return err
+}
+
 // complete returns the route with its defaults, and everything that is wrong with it.
 func (r Route) complete(self []string) (Route, error) {
 	var errs []error
@@ -144,6 +152,14 @@ func (r Route) complete(self []string) (Route, error) {
 	}
 	if len(r.Scopes) > 0 && r.Token != Audience {
 		wrong("Scopes: have no effect with Token %s: remove them", r.Token)
+	}
+	if len(r.Audience) > 255 {
+		wrong("Audience: is longer than 255 bytes")
+	}
+	for _, scope := range r.Scopes {
+		if !scopeToken.MatchString(scope) {
+			wrong("Scopes: %q is no scope-token (RFC 6749, section 3.3): no blanks, quotes or backslashes", scope)
+		}
 	}
 	if r.Audience == "" && upstream != nil {
 		r.Audience = upstream.Scheme + "://" + upstream.Host
@@ -189,6 +205,9 @@ func orDefault[T comparable](v, usual T) T {
 	}
 	return v
 }
+
+// scopeToken is a scope as tokens bear it, several of them separated by blanks.
+var scopeToken = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`)
 
 var fieldName = regexp.MustCompile("^[A-Za-z0-9-]{1,100}$")
 

@@ -77,12 +77,26 @@ func errorLines(err error) []string {
 	if errors.Is(err, errSaid) || errors.Is(err, syscall.EPIPE) { // whoever reads has gone, as head does
 		return nil
 	}
-	return []string{err.Error()}
+	text := err.Error()
+	if a, ok := errors.AsType[advised](err); ok && a.Hint() == hintFor(err) { // which has a line of its own
+		text = strings.TrimSuffix(text, ": "+a.Hint())
+	}
+	return []string{text}
+}
+
+// An advised error says at the end of its text what to do, as those of package postgres, for programs that have no line of
+// their own for it.
+type advised interface {
+	error
+	Hint() string
 }
 
 func hintFor(err error) string {
 	if h, ok := errors.AsType[*hinted](err); ok {
 		return h.hint
+	}
+	if a, ok := errors.AsType[advised](err); ok {
+		return a.Hint()
 	}
 	if _, invalid := errors.AsType[config.Mistakes](err); invalid {
 		return "nothing was done; correct the settings and try again"

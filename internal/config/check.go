@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -30,16 +31,16 @@ func (c Config) Check() error {
 			ms = append(ms, Mistake{Key: key, Detail: err.Error(), others: others})
 		}
 	}
-	for _, s := range settings {
-		wrong(s.key, s.checkValue(c))
-	}
+	c.top().each(func(s setting, at spot) { wrong(at.path+s.key, s.checkValue(at)) })
 	wrong("listen", checkListen(c.Listen))
 	badURL := checkPublicURL(c.PublicURL)
 	wrong("public_url", badURL)
 	if c.SecretFile == "" {
 		wrong("secret_file", errors.New("names no file: write its path, or remove the line to have the default"))
 	}
-	wrong("database", checkDatabase(c.Database))
+	for _, err := range split(checkDatabase(c.Database)) {
+		wrong("database", err)
+	}
 	if _, err := clientip.New(c.TrustedProxies); err != nil {
 		wrong("trusted_proxies", err)
 	}
@@ -63,6 +64,9 @@ func (c Config) Check() error {
 		}
 	}
 	wrong("auth.path", checkAuthPath(c.Auth.Path))
+	if c.Auth.LoginPage != "" {
+		wrong("auth.login_page", checkPath(c.Auth.LoginPage))
+	}
 
 	publicURL := c.URL(8080) // any port will do
 	if badURL != nil {
@@ -103,9 +107,6 @@ func (c Config) Check() error {
 			wrong("admin.listen", fmt.Errorf("%s is where listen answers everybody: use another port, as 127.0.0.1:9090",
 				shown(c.Admin.Listen)), "listen")
 		}
-	} else if c.Admin.ForwardAuth != "" {
-		wrong("admin.forward_auth", errors.New("has no effect without admin.listen: remove it, or say where the proxy asks, as "+
-			"127.0.0.1:9090"), "admin.listen")
 	}
 	if audience := c.Admin.ForwardAuthAudience; audience != "" {
 		switch {
@@ -119,6 +120,10 @@ func (c Config) Check() error {
 			wrong("admin.forward_auth_audience", errors.New("is longer than 255 bytes"))
 		}
 	}
+	if c.Admin.ForwardAuth != "" && c.Admin.Listen == "" {
+		wrong("admin.forward_auth", errors.New("needs admin.listen, where it is served: set that, as to 127.0.0.1:9090"), "admin.listen")
+	}
+	c.checkSites(wrong)
 	return ms.orNil()
 }
 
@@ -190,18 +195,30 @@ func listenHost(host string) string {
 	return addr.Unmap().String()
 }
 
-// checkValue reports a value that could not have come from a file, in a Config that a program has made.
-func (s setting) checkValue(c Config) error {
-	var scratch Config
-	texts := s.get(c)
-	if s.kind() == listKind {
-		return s.setList(&scratch, texts)
+// checkValue reports a value that could not have come from a file, in a Config that a program has made, or that is missing.
+func (s setting) checkValue(at spot) error {
+	switch field := s.field(at.in); {
+	case s.entries != nil:
+		return nil
+	case s.required() && field.IsZero():
+		return fmt.Errorf("is missing: write it, as %s", s.example)
+	case at.path != "" && field.IsZero():
+		return nil
+	case s.kind() == methodsKind:
+		return checkMethods(field.Interface().(map[string]MethodRule))
 	}
-	return s.setOne(&scratch, texts[0])
+	scratch, texts := reflect.New(at.typ).Elem(), s.get(at.in)
+	if s.kind() == listKind {
+		return s.setList(scratch, texts)
+	}
+	return s.setOne(scratch, texts[0])
 }
 
 // Warnings returns sentences about what is allowed but probably not meant. The configuration must have passed Check.
-func (c Config) Warnings() []string {
+func (c Config) Warnings() []string { return c.warnings("") }
+
+// warnings is Warnings where sslmode is what the environment has for database URLs that say nothing of it.
+func (c Config) warnings(sslmode string) []string {
 	var out []string
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	public, err := url.Parse(c.URL(8080))
@@ -226,6 +243,17 @@ func (c Config) Warnings() []string {
 				formatDuration(c.Session.Absolute))
 		}
 	}
+	if c.Postgres() {
+		database, _ := parsePostgres(c.Database)
+		if host, mode := database.readable(sslmode); host != "" {
+			warn("database: the connection to %s is not safe with sslmode %s: whoever is on the way can read and change the password "+
+				"and the sessions; use sslmode=verify-full", host, mode)
+		}
+		if grace := c.Session.Grace; grace > 0 && grace < databaseWait {
+			warn("session.grace (%s) is shorter than a refresh may wait for PostgreSQL (%s): one of two tabs that refresh at once may come "+
+				"too late and end the session, as a copied token would; use %[2]s or more", formatDuration(grace), formatDuration(databaseWait))
+		}
+	}
 	if cores := runtime.GOMAXPROCS(0); c.Password.HashSlots > cores {
 		warn("password.hash_slots (%d) is more than this machine has cores (%d): each takes 19 MiB, %d MiB in all, and other "+
 			"requests wait for them", c.Password.HashSlots, cores, 19*c.Password.HashSlots)
@@ -241,11 +269,18 @@ func (c Config) Warnings() []string {
 			}
 		}
 	}
+	for _, site := range c.sites() {
+		routeWarnings(warn, site.routesKey, site.routes)
+	}
 	if c.Admin.Listen != "" && !loopbackAddress(c.Admin.Listen) {
 		warn("admin.listen %s can be reached over the network: see to it that only your monitoring and your proxy do", c.Admin.Listen)
 	}
 	return out
 }
+
+// databaseWait is how long a call waits for a PostgreSQL: the default of postgres.Config.Timeout, half of it for a row that
+// another transaction holds.
+const databaseWait = 5 * time.Second
 
 func checkListen(addr string) error {
 	const form = "write host:port, as 127.0.0.1:8080, or :8080 for all addresses"

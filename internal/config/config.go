@@ -15,8 +15,9 @@ import (
 // Config is everything that can be set. The tags are the reference:
 //
 //   - key: the name in the file, which also makes the name of the environment variable
-//   - default: the value when nobody sets it, written as in the environment
-//   - enum: the only values, separated by blanks
+//   - default: the value when nobody sets it, written as in the environment; none: empty
+//   - example: a value for what has no default and must be set
+//   - enum: the only values, separated by blanks; without a default, no value is one as well
 //   - min, max: the bounds of a number or a duration
 //   - doc: what it means
 //
@@ -37,12 +38,13 @@ type Config struct {
 	CORS     CORS     `key:"cors"`
 	Limits   Limits   `key:"limits"`
 	Password Password `key:"password"`
-	Admin    Admin    `key:"admin"`
-	Log      Log      `key:"log"`
 
-	SPA       SPA // see route.go, as the two lists
-	Routes    []Route
-	Frontends []Frontend
+	SPA       SPA        `key:"spa"`
+	Routes    []Route    `key:"routes" doc:"Services behind this server, each with the path prefix that leads to it."`
+	Frontends []Frontend `key:"frontends" doc:"Further addresses of this server, each with pages and routes of its own. Users and sessions are the same; cookies are of one host."`
+
+	Admin Admin `key:"admin"`
+	Log   Log   `key:"log"`
 }
 
 // Token says what access tokens are.
@@ -84,7 +86,7 @@ type Cookies struct {
 type Auth struct {
 	Path      string `key:"path" default:"/auth" doc:"Prefix of the API."`
 	Order     string `key:"order" default:"cookie_first" enum:"cookie_first bearer_first" doc:"Which credential counts when a request brings a cookie and a bearer that both verify. With bearer_first a bearer that verifies wins, and the request needs no CSRF token."`
-	LoginPage string `key:"login_page" default:"/" doc:"Path of the page to sign in, where a browser is sent that opens a page of a route for which it has to be signed in; it gets the path it wanted as next."`
+	LoginPage string `key:"login_page" default:"/" doc:"Path of the page to sign in, where a browser is sent that opens a page of a route for which it has to be signed in; it gets the path it wanted as next. Empty: it gets the answer 401, as scripts do."`
 	Docs      bool   `key:"docs" default:"true" doc:"Serve the documentation of the API at /docs, and its OpenAPI document at /openapi.json."`
 }
 
@@ -107,8 +109,8 @@ type Limits struct {
 
 // Admin says where operators look.
 type Admin struct {
-	Listen              string `key:"listen" default:"" doc:"Address and port of a listener of its own for GET /metrics and /forward-auth; off by default. Whoever reaches it can read and ask."`
-	ForwardAuth         string `key:"forward_auth" default:"" enum:"nginx traefik caddy envoy" doc:"Which proxy asks at /forward-auth whether a request may pass that it sends on itself: nginx, traefik, caddy or envoy, each of which describes the request in its own way; off by default."`
+	Listen              string `key:"listen" default:"" doc:"Address and port of a listener of its own for GET /metrics, and for /forward-auth if forward_auth is set; off by default. Whoever reaches it can ask them."`
+	ForwardAuth         string `key:"forward_auth" default:"" enum:"nginx traefik caddy envoy" doc:"Tell other proxies, at /forward-auth of the listener admin.listen, whether a request may pass: in the dialect of nginx, traefik, caddy or envoy. Empty: off."`
 	ForwardAuthAudience string `key:"forward_auth_audience" default:"" doc:"Claim aud of the tokens that the services behind that proxy get; default public_url with /forward-auth behind it. It must not be that of access tokens."`
 }
 
@@ -127,11 +129,7 @@ type Log struct {
 // Defaults returns the configuration when nothing is set.
 func Defaults() Config {
 	var c Config
-	for _, s := range settings {
-		if err := s.set(&c, s.def); err != nil {
-			panic(fmt.Sprintf("config: default of %s: %v", s.key, err)) // a tag above is wrong
-		}
-	}
+	root.fill(c.top().in)
 	return c
 }
 

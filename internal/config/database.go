@@ -13,16 +13,13 @@ func isPostgres(database string) bool {
 	return strings.HasPrefix(database, "postgres:") || strings.HasPrefix(database, "postgresql:")
 }
 
+// checkDatabase reports why a text names no database; several errors are joined.
 func checkDatabase(s string) error {
 	path, isSQLite := strings.CutPrefix(s, sqliteScheme)
 	switch {
 	case isPostgres(s): // not shown: may hold a password
-		_, rest, found := strings.Cut(s, "://")
-		if !found || rest == "" || strings.HasPrefix(rest, ":") || strings.ContainsAny(rest, " #") {
-			return errors.New("must be postgres://<user>@<host>/<database>, with what is special in a user or password " +
-				"written as %40 and so on")
-		}
-		return nil
+		_, err := parsePostgres(s)
+		return err
 	case !isSQLite:
 		return errors.New("must be sqlite:<path>, as sqlite:tokenjar.db, or postgres://<user>@<host>/<database>")
 	case path == "" || strings.HasSuffix(path, "/"):

@@ -1,10 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -23,7 +26,7 @@ import (
 
 const (
 	maxFile   = 1 << 20 // bytes
-	maxTokens = 10_000  // the parser takes time by the square of them
+	maxTokens = 40_000  // the parser takes time by the square of them; a route with every setting is a hundred
 	maxDepth  = 32      // the parser is recursive
 )
 
@@ -50,7 +53,8 @@ func readFile(path string) ([]byte, error) {
 // A walk goes through one file and applies it to a configuration.
 type walk struct {
 	name  string // of the file
-	apply func(s setting, at place, set func(*Config) error)
+	apply func(s setting, to spot, at place, set func() error)
+	note  func(key string, at place) // where a list or an entry of one is
 	wrong func(Mistake)
 }
 
@@ -65,8 +69,8 @@ func (w *walk) place(at *token.Token) place {
 	return place{source: fromFile, line: at.Position.Line, Where: fmt.Sprintf("%s:%d", w.name, at.Position.Line)}
 }
 
-// run reads text.
-func (w *walk) run(text []byte) {
+// run reads text into a configuration.
+func (w *walk) run(text []byte, to spot) {
 	if !utf8.Valid(text) {
 		w.mistake(nil, "", "is not UTF-8: save it as UTF-8 text")
 		return
@@ -96,7 +100,7 @@ func (w *walk) run(text []byte) {
 		}
 	}
 	if body != nil {
-		w.section(body, "")
+		w.section(body, to, "")
 	}
 }
 
@@ -117,7 +121,7 @@ func parse(text string) (_ *ast.File, err error) {
 // checkTokens refuses what would keep the parser busy for minutes or exhaust its stack.
 func checkTokens(tokens token.Tokens) error {
 	if len(tokens) > maxTokens {
-		return errors.New("has far more entries than there are settings")
+		return errors.New("has far more entries than a configuration")
 	}
 	flow, inLine, line := 0, 0, 0
 	for _, t := range tokens {
@@ -139,11 +143,11 @@ func checkTokens(tokens token.Tokens) error {
 	return nil
 }
 
-// section reads the mapping of a group of settings; prefix is "" for the whole file, or as "session.".
-func (w *walk) section(node ast.Node, prefix string) {
+// section reads the mapping of a group of settings; prefix is "" for all of a spot, or as "session.".
+func (w *walk) section(node ast.Node, to spot, prefix string) {
+	name := strings.TrimSuffix(to.path+prefix, ".")
 	mapping, ok := node.(*ast.MappingNode)
 	if !ok {
-		name := strings.TrimSuffix(prefix, ".")
 		switch {
 		case node.Type() == ast.NullType: // all lines below the heading are comments
 		case w.unsupported(node, name):
@@ -154,90 +158,122 @@ func (w *walk) section(node ast.Node, prefix string) {
 		}
 		return
 	}
-	lines := make(map[string]int)
-	for _, entry := range mapping.Values {
-		at := entry.Key.GetToken()
-		name, ok := entry.Key.(*ast.StringNode)
-		if !ok {
-			if entry.Key.IsMergeKey() {
-				w.mistake(at, "", "merge keys (<<) are not supported: write the settings out")
-			} else if !w.unsupported(entry.Key, "") {
-				w.mistake(at, "", "the name of a setting is a plain word")
-			}
-			continue
-		}
-		key := prefix + name.Value
-		if first, twice := lines[key]; twice {
-			w.mistake(at, printable(key), "is set twice; first in line %d", first)
-			continue
-		}
-		lines[key] = at.Position.Line
-		switch s, known := byKey[key]; {
-		case known && !strings.Contains(name.Value, "."):
-			w.value(s, entry.Value)
-		case isSection(key):
-			w.section(entry.Value, key+".")
+	for key, entry := range w.names(mapping, "a setting", to.path+prefix) {
+		key := prefix + key
+		switch s, known := to.byKey[key]; {
+		case known && strings.Count(key, ".") == strings.Count(prefix, "."):
+			w.value(s, to, entry.Value)
+		case to.isSection(key):
+			w.section(entry.Value, to, key+".")
 		case known:
 			section, rest, _ := strings.Cut(key, ".")
-			w.mistake(at, key, "write %s below %s, or as %s: {%s: …}", rest, section, section, rest)
-		case notYet[key] != "":
-			w.mistake(at, key, "is not supported yet: %s", notYet[key])
+			w.mistake(entry.Key.GetToken(), to.path+key, "write %s below %s, or as %s: {%s: …}", rest, section, section, rest)
 		default:
-			w.mistake(at, printable(key), "unknown setting%s", suggestKey(key, isMapping(entry.Value)))
+			w.unknown(to, key, entry)
 		}
 	}
 }
 
+// names yields the entries of a mapping by their names, each once.
+func (w *walk) names(mapping *ast.MappingNode, what, prefix string) iter.Seq2[string, *ast.MappingValueNode] {
+	return func(yield func(string, *ast.MappingValueNode) bool) {
+		lines := make(map[string]int)
+		for _, entry := range mapping.Values {
+			at := entry.Key.GetToken()
+			name, ok := entry.Key.(*ast.StringNode)
+			if !ok {
+				if entry.Key.IsMergeKey() {
+					w.mistake(at, "", "merge keys (<<) are not supported: write the settings out")
+				} else if !w.unsupported(entry.Key, "") {
+					w.mistake(at, "", "the name of %s is a plain word", what)
+				}
+				continue
+			}
+			if first, twice := lines[name.Value]; twice {
+				w.mistake(at, printable(prefix+name.Value), "is set twice; first in line %d", first)
+				continue
+			}
+			lines[name.Value] = at.Position.Line
+			if !yield(name.Value, entry) {
+				return
+			}
+		}
+	}
+}
+
+// unknown reports a name that is no setting. That of which it is a misspelling is then not missing as well.
+func (w *walk) unknown(to spot, key string, entry *ast.MappingValueNode) {
+	m := Mistake{place: w.place(entry.Key.GetToken()), Key: printable(to.path + key), Detail: "unknown setting"}
+	if guess := to.guess(key, entry.Value); guess != "" {
+		m.Detail += "; did you mean " + to.path + guess + "?"
+		m.others = []string{to.path + guess}
+	}
+	w.wrong(m)
+}
+
 // value reads one setting.
-func (w *walk) value(s setting, node ast.Node) {
-	at, want := node.GetToken(), s.kind()
-	if w.unsupported(node, s.key) {
+func (w *walk) value(s setting, to spot, node ast.Node) {
+	at, want, key := node.GetToken(), s.kind(), to.path+s.key
+	if w.unsupported(node, key) {
+		return
+	}
+	if want == entriesKind {
+		w.entries(s, to, node)
 		return
 	}
 	if node.Type() == ast.NullType {
 		fix := "write one, or remove the line to have the default"
-		if want == textKind && len(s.enum) == 0 {
+		switch {
+		case s.required():
+			fix = "write one, as " + s.example
+		case want == textKind && (len(s.enum) == 0 || s.orEmpty()):
 			fix = `write "" for none, or remove the line to have the default`
 		}
-		w.mistake(at, s.key, "has no value: %s", fix)
+		w.mistake(at, key, "has no value: %s", fix)
+		return
+	}
+	if want == methodsKind {
+		if rules, ok := w.methods(key, node); ok {
+			w.apply(s, to, w.place(at), func() error { s.field(to.in).Set(reflect.ValueOf(rules)); return nil })
+		}
 		return
 	}
 	if want == listKind {
-		if items, ok := w.list(s, node); ok {
-			w.apply(s, w.place(at), func(c *Config) error { return s.setList(c, items) })
+		if items, ok := w.list(key, node); ok {
+			w.apply(s, to, w.place(at), func() error { return s.setList(to.in, items) })
 		}
 		return
 	}
 	text, ok := scalar(node)
 	switch got := node.Type(); {
 	case !ok:
-		w.mistake(at, s.key, "must be %s, not %s", want, word(node))
-	case got == ast.StringType && want == textKind, got == ast.StringType && want == durationKind,
-		got == ast.BoolType && want == boolKind, got == ast.IntegerType && (want == intKind || want == durationKind),
+		w.mistake(at, key, "must be %s, not %s", want, word(node))
+	case got == ast.StringType && (want == textKind || want == durationKind || want == sizeKind),
+		got == ast.BoolType && want == boolKind, got == ast.IntegerType && (want == intKind || want == durationKind || want == sizeKind),
 		got == ast.FloatType && want == durationKind,
 		want == intKind && at.Type == token.StringType && strings.Trim(text, "0123456789") == "": // too large for YAML
 		if got == ast.BoolType {
 			text = strings.ToLower(text)
 		}
-		w.apply(s, w.place(at), func(c *Config) error { return s.setOne(c, text) })
+		w.apply(s, to, w.place(at), func() error { return s.setOne(to.in, text) })
 	case want == textKind:
 		fix := "put it in quotes"
-		if s.def != "" {
-			fix = "write it as " + s.def
+		if usual := cmp.Or(s.def, s.example); usual != "" {
+			fix = "write it as " + usual
 		}
-		w.mistake(at, s.key, "must be text, not %s: %s", word(node), fix)
+		w.mistake(at, key, "must be text, not %s: %s", word(node), fix)
 	default:
-		w.mistake(at, s.key, "must be %s, not %s", want, word(node))
+		w.mistake(at, key, "must be %s, not %s", want, word(node))
 	}
 }
 
-func (w *walk) list(s setting, node ast.Node) (items []string, ok bool) {
+func (w *walk) list(key string, node ast.Node) (items []string, ok bool) {
 	sequence, isList := node.(*ast.SequenceNode)
 	if !isList {
 		if _, one := scalar(node); one {
-			w.mistake(node.GetToken(), s.key, "must be a list: put it in [ ]")
+			w.mistake(node.GetToken(), key, "must be a list: put it in [ ]")
 		} else {
-			w.mistake(node.GetToken(), s.key, "must be %s, not %s", listKind, word(node))
+			w.mistake(node.GetToken(), key, "must be %s, not %s", listKind, word(node))
 		}
 		return nil, false
 	}
@@ -245,10 +281,10 @@ func (w *walk) list(s setting, node ast.Node) (items []string, ok bool) {
 	for i, item := range sequence.Values {
 		text, scalarItem := scalar(item)
 		switch {
-		case w.unsupported(item, s.key):
+		case w.unsupported(item, key):
 			ok = false
 		case !scalarItem || item.Type() != ast.StringType:
-			w.mistake(item.GetToken(), s.key, "item %d must be text, not %s: put it in quotes", i+1, word(item))
+			w.mistake(item.GetToken(), key, "item %d must be text, not %s: put it in quotes", i+1, word(item))
 			ok = false
 		}
 		items = append(items, text)
@@ -288,37 +324,20 @@ func scalar(node ast.Node) (string, bool) {
 	return "", false
 }
 
-// notYet are settings that the documentation of later versions knows, and what to do until then. They are refused in
-// words of their own: who writes them expects something to be protected or served that is not.
-var notYet = map[string]string{
-	"spa":             "serve the files of your page yourself, from an origin in csrf.trusted_origins and cors.allowed_origins",
-	"routes":          "put the middleware of the library before your own service, or have it verify the bearer by the JWKS",
-	"frontends":       "run one tokenjar for each public_url",
-	"auth.login_page": "send browsers to your own page",
-}
-
-func isMapping(node ast.Node) bool { return node != nil && node.Type() == ast.MappingType }
-
-func isSection(key string) bool {
-	for _, s := range sections {
-		if s == key {
-			return true
+// guess names the setting that an unknown one is meant to be: spelt alike, or of the same name in another section.
+func (sc *schema) guess(key string, value ast.Node) string {
+	var keys []string
+	mapping := value.Type() == ast.MappingType
+	for _, s := range sc.settings {
+		if !mapping || s.entries != nil {
+			keys = append(keys, s.key)
 		}
 	}
-	return false
-}
-
-// suggestKey names the setting that an unknown one is meant to be: spelt alike, or of the same name in another section.
-func suggestKey(key string, group bool) string {
-	if group {
-		return suggest(key, sections)
+	if mapping {
+		return nearest(key, append(keys, sc.sections...))
 	}
-	keys := make([]string, 0, len(settings))
-	for _, s := range settings {
-		keys = append(keys, s.key)
-	}
-	if s := suggest(key, keys); s != "" {
-		return s
+	if near := nearest(key, keys); near != "" {
+		return near
 	}
 	leaf := key[strings.LastIndexByte(key, '.')+1:]
 	var same []string
@@ -328,7 +347,7 @@ func suggestKey(key string, group bool) string {
 		}
 	}
 	if len(same) == 1 {
-		return "; did you mean " + same[0] + "?"
+		return same[0]
 	}
 	return ""
 }

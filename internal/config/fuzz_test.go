@@ -18,9 +18,15 @@ func FuzzConfig(f *testing.F) {
 		"? a\n: b\n", "a: &x 1\nb: *x\n<<: *x\n", "%YAML 1.2\n---\nlisten: :1\n...\n", "- a\n- b\n", "listen: |\n  x\n",
 		"{listen: ':1'}", "\"listen\": \":1\"", "listen : ':1'", "log: {level: warn, }", "password:\n  min_length: 12\n",
 		"token: {issuer: null}", "token: {issuer: '~'}", "token: {issuer: '0x1'}", "token: {issuer: y}", "token: {issuer: '-'}",
+		"routes:\n  - path: /a\n    upstream: http://h\n    methods: {GET: none, POST: [cookie, bearer], PUT: bearer, get: none}\n    max_body: 1KiB\n",
+		"routes: [{path: /, upstream: 'http://h:1/b'}, {path: /}, ~, x, [], {}]\nspa: {dir: d}\n", "routes: {}\n", "routes: [[[]]]\n",
+		"frontends:\n- public_url: https://a.example.com\n  spa: {dir: x}\n  routes:\n  - path: /b/\n    upstream: https://h\n    token: none\n- routes: ~\n",
+		"routes:\n  - {path: /a, upstream: http://h, session_check: database, pass_headers: [X-User], scopes: ['y']}\nroutes: []\n",
+		"spa: {dev_server: 'http://[::1]:1'}\nadmin: {forward_auth: nginx, listen: ':1'}\nauth: {login_page: ''}\n",
 	} {
 		f.Add(seed, "")
 	}
+	f.Add("database: postgres://a:b@c,[::1]:1/d?sslmode=x&y=%40&password=z\n", "")
 	f.Add("", "https://app.example.com")
 	f.Fuzz(func(t *testing.T, file, issuer string) {
 		if len(file) > 4096 {

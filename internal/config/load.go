@@ -77,21 +77,22 @@ func Load(src Source) (Loaded, error) {
 func load(src Source, path string, text []byte) (Loaded, error) {
 	l := loader{cfg: Defaults(), origin: make(map[string]place), wrongKeys: make(map[string]bool)}
 	if path != "" {
-		w := walk{name: path, wrong: l.wrong, apply: func(s setting, at place, set func(*Config) error) {
-			if l.apply(s, at, set) {
-				l.rebase(s, filepath.Dir(path))
+		w := walk{name: path, wrong: l.wrong, apply: func(s setting, to spot, at place, set func() error) {
+			if l.apply(s, to, at, set) {
+				l.rebase(s, to, filepath.Dir(path))
 			}
-		}}
-		w.run(text)
+		}, note: func(key string, at place) { l.origin[key] = at }}
+		w.run(text, l.cfg.top())
 	}
 	secretText, secretSet := l.environment(src.Environ)
 	for _, key := range slices.Sorted(maps.Keys(src.Flags)) {
-		s, known := byKey[key]
+		s, known := root.byKey[key]
 		if !known {
 			return Loaded{}, fmt.Errorf("flag for an unknown setting %q", key)
 		}
 		flag := "--" + strings.ReplaceAll(key[strings.LastIndexByte(key, '.')+1:], "_", "-")
-		l.apply(s, place{Where: flag, source: fromFlag}, func(c *Config) error { return s.set(c, src.Flags[key]) })
+		to := l.cfg.top()
+		l.apply(s, to, place{Where: flag, source: fromFlag}, func() error { return s.set(to.in, src.Flags[key]) })
 	}
 	secret := l.secret(secretText, secretSet)
 	if _, set := l.origin["session.transparent_renewal"]; !set && l.cfg.Session.Grace == 0 && !l.wrongKeys["session.grace"] {
@@ -100,15 +101,25 @@ func load(src Source, path string, text []byte) (Loaded, error) {
 		l.warnings = append(l.warnings, "session.grace is 0, so session.transparent_renewal is off: clients must refresh "+
 			"themselves, and a refresh whose answer is lost ends the session")
 	}
-	l.check()
+	l.check(path)
 	slices.SortStableFunc(l.mistakes, func(a, b Mistake) int { return a.place.order(b.place) })
 	if err := l.mistakes.orNil(); err != nil {
 		return Loaded{}, err
 	}
 	return Loaded{
-		Config: l.cfg, File: path, Warnings: append(l.warnings, l.cfg.Warnings()...),
+		Config: l.cfg, File: path, Warnings: append(l.warnings, l.cfg.warnings(lookup(src.Environ, "PGSSLMODE"))...),
 		origin: l.origin, secret: secret,
 	}, nil
+}
+
+// lookup returns a variable of the environment, of which the last one counts; empty when there is none.
+func lookup(environ []string, name string) (value string) {
+	for _, entry := range environ {
+		if text, found := strings.CutPrefix(entry, name+"="); found {
+			value = text
+		}
+	}
+	return value
 }
 
 // A loader gathers settings and mistakes.
@@ -122,34 +133,50 @@ type loader struct {
 
 func (l *loader) wrong(m Mistake) {
 	l.mistakes = append(l.mistakes, m)
-	if m.Key != "" {
-		l.wrongKeys[m.Key] = true
+	for _, key := range append([]string{m.Key}, m.others...) {
+		if key != "" {
+			l.wrongKeys[key] = true
+		}
 	}
 }
 
+// isWrong reports whether there is a mistake in a setting, or in what it is in.
+func (l *loader) isWrong(key string) bool {
+	for ; key != ""; key = enclosing(key) {
+		if l.wrongKeys[key] {
+			return true
+		}
+	}
+	return false
+}
+
 // apply sets one setting and reports whether it could be set.
-func (l *loader) apply(s setting, at place, set func(*Config) error) bool {
+func (l *loader) apply(s setting, to spot, at place, set func() error) bool {
 	before := l.cfg
-	err := set(&l.cfg)
+	err := set()
 	if err == nil && s.key == "secret_file" && looksLikeSecret(l.cfg.SecretFile) {
 		l.cfg = before
 		err = errors.New("looks like the secret itself, so it is not shown: put that into a file, or into TOKENJAR_SECRET; if it " +
 			"is a path, write ./ before it")
 	}
 	if err != nil {
-		l.wrong(Mistake{place: at, Key: s.key, Detail: err.Error()})
+		l.wrong(Mistake{place: at, Key: to.path + s.key, Detail: err.Error()})
 		return false
 	}
-	l.origin[s.key] = at
+	l.origin[to.path+s.key] = at
 	return true
 }
 
 // rebase makes a relative path from the file count from the folder of the file.
-func (l *loader) rebase(s setting, folder string) {
+func (l *loader) rebase(s setting, to spot, folder string) {
 	if folder == "." {
 		return
 	}
 	switch path := l.cfg.DatabasePath(); {
+	case s.key == "spa.dir": // of an entry of frontends as well
+		if dir := s.field(to.in); dir.String() != "" && !filepath.IsAbs(dir.String()) {
+			dir.SetString(filepath.Join(folder, dir.String()))
+		}
 	case s.key == "secret_file" && l.cfg.SecretFile != "" && !filepath.IsAbs(l.cfg.SecretFile):
 		l.cfg.SecretFile = filepath.Join(folder, l.cfg.SecretFile)
 	case s.key == "database" && path != l.cfg.Database && path != "" && !filepath.IsAbs(path) && checkDatabase(l.cfg.Database) == nil:
@@ -173,12 +200,10 @@ func (l *loader) environment(environ []string) (secret string, set bool) {
 		s, known := byEnv[name]
 		switch {
 		case known:
-			l.apply(s, place{Where: name, source: fromEnvironment}, func(c *Config) error { return s.set(c, value) })
+			to := l.cfg.top()
+			l.apply(s, to, place{Where: name, source: fromEnvironment}, func() error { return s.set(to.in, value) })
 		case name == secretEnv:
 			secret, set = value, true
-		case notYetEnv(name) != "":
-			key := notYetEnv(name)
-			l.wrong(Mistake{place: place{Where: name, source: fromEnvironment}, Key: key, Detail: "is not supported yet: " + notYet[key]})
 		default:
 			if warning := unknownEnv(name, names); warning != "" {
 				l.warnings = append(l.warnings, warning)
@@ -186,17 +211,6 @@ func (l *loader) environment(environ []string) (secret string, set bool) {
 		}
 	}
 	return secret, set
-}
-
-// notYetEnv returns the key of [notYet] that a variable of the environment is meant to set, if any.
-func notYetEnv(name string) string {
-	for key := range notYet {
-		env := envName(key)
-		if name == env || key == "spa" && (name == env+"_DIR" || name == env+"_DEV_SERVER") {
-			return key
-		}
-	}
-	return ""
 }
 
 // Kubernetes puts such names into the environment of every container beside a service of ours.
@@ -212,10 +226,15 @@ func unknownEnv(name string, known []string) string {
 	if of, ok := strings.CutSuffix(name, "_FILE"); ok && slices.Contains(known, of) {
 		return name + " in the environment has no effect: only the secret is read from a file of its own (TOKENJAR_SECRET_FILE); use " + of
 	}
+	for _, s := range settings {
+		if s.entries != nil && strings.HasPrefix(name, s.env+"_") {
+			return name + " in the environment is no setting and has no effect: " + s.key + " are written into the file"
+		}
+	}
 	if guess == "" {
 		section := false
-		for _, s := range sections {
-			section = section || strings.HasPrefix(name, envPrefix+strings.ToUpper(s)+"_")
+		for _, s := range root.sections {
+			section = section || strings.HasPrefix(name, envName(s)+"_")
 		}
 		if !section {
 			return ""
@@ -247,17 +266,11 @@ func (l *loader) secret(text string, set bool) func() tokenjar.Secret {
 
 // check adds what [Config.Check] finds, with the places where the settings were made. What follows from a setting that
 // is wrong already is left out.
-func (l *loader) check() {
+func (l *loader) check(file string) {
 	var found Mistakes
-	if !errors.As(l.cfg.Check(), &found) {
-		return
-	}
-	for _, m := range found {
-		known := !l.wrongKeys[m.Key]
-		for _, key := range m.others {
-			known = known && !l.wrongKeys[key]
-		}
-		if !known {
+	errors.As(l.cfg.Check(), &found)
+	for _, m := range append(found, l.cfg.exposes(file, "")...) {
+		if l.isWrong(m.Key) || slices.ContainsFunc(m.others, l.isWrong) {
 			continue
 		}
 		m.place = l.origin[m.Key]
@@ -265,6 +278,9 @@ func (l *loader) check() {
 			if m.Where == "" { // the setting has its default, so the other one is to blame
 				m.place = l.origin[key]
 			}
+		}
+		for key := enclosing(m.Key); m.Where == "" && key != ""; key = enclosing(key) { // it is missing
+			m.place = l.origin[key]
 		}
 		l.mistakes = append(l.mistakes, m)
 	}

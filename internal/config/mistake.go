@@ -87,6 +87,14 @@ func shown(value string) string {
 
 // suggest returns "; did you mean X?" for the candidate that a misspelt name is nearest to, or nothing.
 func suggest(name string, candidates []string) string {
+	if best := nearest(name, candidates); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
+// nearest returns the candidate that a misspelt name is nearest to, or nothing.
+func nearest(name string, candidates []string) string {
 	best, distance := "", 1+max(1, len(name)/4)
 	for _, c := range candidates {
 		if strings.EqualFold(c, name) {
@@ -97,10 +105,7 @@ func suggest(name string, candidates []string) string {
 			best, distance = c, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	return best
 }
 
 // editDistance counts the insertions, deletions, changes and swaps of neighbours that make b of a.

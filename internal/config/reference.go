@@ -5,29 +5,43 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strings"
-	"time"
 )
 
 // A Setting is what can be known of a setting without a configuration.
 type Setting struct {
-	Key     string   `json:"key"`            // "session.idle"
-	Env     string   `json:"env"`            // "TOKENJAR_SESSION_IDLE"
-	Takes   string   `json:"takes"`          // "text", "a whole number", …
-	Default any      `json:"default"`        // as [Value.Value]
-	Enum    []string `json:"enum,omitempty"` // the only values
-	Min     string   `json:"min,omitempty"`
-	Max     string   `json:"max,omitempty"`
-	Doc     string   `json:"doc"`
+	Key      string   `json:"key"`                // "session.idle"; of an entry of a list, "routes[].path"
+	Env      string   `json:"env,omitempty"`      // "TOKENJAR_SESSION_IDLE"; empty: it can be set in the file alone
+	Takes    string   `json:"takes"`              // "text", "a whole number", …
+	Default  any      `json:"default"`            // as [Value.Value]
+	Required bool     `json:"required,omitempty"` // there is no default
+	Example  string   `json:"example,omitempty"`  // of what is required
+	Enum     []string `json:"enum,omitempty"`     // the only values
+	Min      string   `json:"min,omitempty"`
+	Max      string   `json:"max,omitempty"`
+	Doc      string   `json:"doc"`
 }
 
-// Settings returns all of them, in the order of the file.
-func Settings() []Setting {
-	defaults, list := Defaults(), make([]Setting, len(settings))
-	for i, s := range settings {
-		list[i] = Setting{
-			Key: s.key, Env: s.env, Takes: string(s.kind()), Default: s.value(defaults), Enum: s.enum,
-			Min: s.min, Max: s.max, Doc: s.doc,
+// Settings returns all of them, in the order of the file. What can stand in an entry of a list follows the list; of routes
+// within frontends, it is what stands in the list routes.
+func Settings() []Setting { return root.describe("") }
+
+func (sc *schema) describe(path string) (list []Setting) {
+	defaults := reflect.New(sc.typ).Elem()
+	sc.fill(defaults)
+	for _, s := range sc.settings {
+		described := Setting{
+			Key: path + s.key, Env: s.env, Takes: string(s.kind()), Default: s.value(defaults), Required: s.required(),
+			Example: s.example, Enum: s.enum, Min: s.min, Max: s.max, Doc: s.doc,
+		}
+		if path != "" || s.entries != nil {
+			described.Env = ""
+		}
+		if len(s.enum) > 0 && s.orEmpty() {
+			described.Enum = append([]string{""}, s.enum...)
+		}
+		list = append(list, described)
+		if s.entries != nil && path == "" {
+			list = append(list, s.entries.describe(s.key+"[].")...)
 		}
 	}
 	return list
@@ -36,19 +50,22 @@ func Settings() []Setting {
 // A Value is a setting as it came out.
 type Value struct {
 	Key   string `json:"key"`
-	Value any    `json:"value"` // text (durations too), true or false, a number, or a list of texts
+	Value any    `json:"value"` // text (durations and sizes too), true or false, a number, a list of texts, or texts by name
 	From  string `json:"from"`  // "tokenjar.yaml:3", "TOKENJAR_LISTEN", "--listen", "default"
 }
 
-// Values returns every setting, with where it comes from. A secret in the environment is there as [hidden].
+// Values returns every setting, with where it comes from: of a list of sections those of its entries, as "routes[0].path", or
+// the list itself when it is empty. A secret in the environment is there as [hidden].
 func (l Loaded) Values() []Value {
 	list := make([]Value, 0, len(settings)+1)
 	if l.SecretInEnvironment() {
 		list = append(list, Value{Key: "secret", Value: "[hidden]", From: secretEnv})
 	}
-	for _, s := range settings {
-		list = append(list, Value{Key: s.key, Value: s.value(l.Config), From: l.from(s.key)})
-	}
+	l.top().each(func(s setting, at spot) {
+		if s.entries == nil || s.field(at.in).Len() == 0 {
+			list = append(list, Value{Key: at.path + s.key, Value: s.value(at.in), From: l.from(at.path + s.key)})
+		}
+	})
 	return list
 }
 
@@ -60,38 +77,29 @@ func (l Loaded) from(key string) string {
 }
 
 // value returns the value of a setting as JSON has it.
-func (s setting) value(c Config) any {
-	texts := s.get(c)
-	switch field := reflect.ValueOf(c).FieldByIndex(s.index); {
-	case s.kind() == listKind:
-		return append([]string{}, texts...)
-	case field.Kind() == reflect.Bool, s.typ != reflect.TypeFor[time.Duration]() && field.CanInt():
+func (s setting) value(in reflect.Value) any {
+	field := s.field(in)
+	switch s.kind() {
+	case entriesKind:
+		return []string{} // its entries are said one by one
+	case listKind:
+		return append([]string{}, s.get(in)...)
+	case methodsKind:
+		return methodWords(field.Interface().(map[string]MethodRule))
+	case boolKind, intKind:
 		return field.Interface()
 	}
-	return texts[0]
+	return s.get(in)[0]
 }
 
 // PrintValues writes l as a file in which each setting says where it comes from.
 func PrintValues(w io.Writer, l Loaded) error {
-	out := bufio.NewWriter(w)
+	p := printer{out: bufio.NewWriter(w), from: l.from, active: func(key string) bool {
+		return key != "secret_file" || !l.SecretInEnvironment() // the two together would be a mistake
+	}}
 	if l.SecretInEnvironment() {
-		fmt.Fprintf(out, "# the secret: [hidden], from %s\n", secretEnv)
+		fmt.Fprintf(p.out, "# the secret: [hidden], from %s\n", secretEnv)
 	}
-	open := ""
-	for _, s := range settings {
-		name, indent := s.key, ""
-		if section, rest, nested := strings.Cut(s.key, "."); nested {
-			name, indent = rest, "  "
-			if open != section {
-				open = section
-				fmt.Fprintf(out, "%s:\n", section)
-			}
-		}
-		line := indent + name + ": " + s.yaml(l.Config)
-		if s.key == "secret_file" && l.SecretInEnvironment() { // the two together would be a mistake
-			line = "# " + line
-		}
-		fmt.Fprintf(out, "%-46s # %s\n", line, l.from(s.key))
-	}
-	return out.Flush()
+	p.settings(l.top(), "", "", "")
+	return p.out.Flush()
 }

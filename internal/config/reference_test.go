@@ -32,15 +32,16 @@ the prefix for purposes of their own. All mistakes are reported at once: `+"`tok
 
 - In the file a dotted name stands below its section: `+"`session.idle` is `session: {idle: 24h}`"+`. A relative path counts from the
   folder of the file.
-- In the environment a list is separated by commas.
-- A duration is written as `+"`90s`, `15m`, `24h` or `30d`, and combined as `1d12h`"+`.
+- In the environment a list is separated by commas. `+"`routes` and `frontends`"+` are lists of sections, which only the file can hold.
+- A duration is written as `+"`90s`, `15m`, `24h` or `30d`, and combined as `1d12h`; a size in bytes, or as `64KiB`, `10MiB` or `1GiB`"+`.
 - The secret is the only secret there is. It lies in a file `+"(`secret_file`, or `TOKENJAR_SECRET_FILE` in the environment, as for a\n"+
 		"  mounted secret), or is the value of `TOKENJAR_SECRET`"+`; both at once are a mistake.
 `)
 	section := "-"
 	for _, s := range config.Settings() {
 		name, _, nested := strings.Cut(s.Key, ".")
-		if !nested {
+		name = strings.TrimSuffix(name, "[]")
+		if !nested && s.Takes != "a list of sections" {
 			name = ""
 		}
 		if name != section {
@@ -50,20 +51,58 @@ the prefix for purposes of their own. All mistakes are reported at once: `+"`tok
 				title = "At the top"
 			}
 			fmt.Fprintf(&b, "\n## %s\n", title)
+			b.WriteString(example(name))
 		}
-		value, err := json.Marshal(s.Default)
-		if err != nil {
-			t.Fatal(err)
+		fmt.Fprintf(&b, "\n### `%s`\n\n%s\n\n", s.Key, strings.ReplaceAll(s.Doc, "<", "\\<"))
+		if s.Required {
+			fmt.Fprintf(&b, "- required, as `%s`\n", s.Example)
+		} else {
+			value, err := json.Marshal(s.Default)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, "- default: `%s`\n", value)
 		}
-		fmt.Fprintf(&b, "\n### `%s`\n\n%s\n\n- default: `%s`\n- environment: `%s`\n- takes: %s\n", s.Key, strings.ReplaceAll(s.Doc, "<", "\\<"), value, s.Env, takes(s))
+		if s.Env != "" {
+			fmt.Fprintf(&b, "- environment: `%s`\n", s.Env)
+		}
+		fmt.Fprintf(&b, "- takes: %s\n", takes(s))
 	}
 	return b.Bytes()
+}
+
+// example is a whole list, which [TestTheExamplesOfTheReference] reads.
+func example(section string) string {
+	if text := examples[section]; text != "" {
+		return "\n```yaml\n" + text + "```\n"
+	}
+	return ""
+}
+
+var examples = map[string]string{
+	"routes": `routes:
+  - path: /api/
+    upstream: http://127.0.0.1:9000
+    audience: orders
+    methods: {GET: none, POST: [cookie, bearer], DELETE: cookie}
+  - path: /live/
+    upstream: http://127.0.0.1:9001/v2/
+    strip_prefix: true
+    websocket: true
+`,
+	"frontends": `public_url: https://app.example.com
+frontends:
+  - public_url: https://shop.example.com
+    spa: {dir: shop/dist}
+    routes:
+      - {path: /api/, upstream: "http://127.0.0.1:9002"}
+`,
 }
 
 func takes(s config.Setting) string {
 	switch {
 	case len(s.Enum) > 0:
-		return "`" + strings.Join(s.Enum, "`, `") + "`"
+		return strings.ReplaceAll("`"+strings.Join(s.Enum, "`, `")+"`", "``", "`\"\"`")
 	case s.Min != "" || s.Max != "":
 		return fmt.Sprintf("%s; %s to %s", s.Takes, s.Min, s.Max)
 	}
@@ -78,7 +117,7 @@ func TestEverySettingIsDocumentedAndNoneButTheSecretIsSecret(t *testing.T) {
 		// A setting for a secret would have to be readable from a file of its own, hidden when printed, and never logged.
 		for _, word := range []string{"secret", "token", "key", "password", "dsn"} {
 			leaf := s.Key[strings.LastIndexByte(s.Key, '.')+1:]
-			if strings.Contains(leaf, word) && s.Key != "secret_file" {
+			if strings.Contains(leaf, word) && s.Key != "secret_file" && len(s.Enum) == 0 {
 				t.Errorf("%s sounds like a secret", s.Key)
 			}
 		}

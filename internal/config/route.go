@@ -1,19 +1,22 @@
 package config
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/proxy"
 )
 
-// A Route leads a path prefix to a service: an entry of the list routes. The tags are as those of [Config].
+// A Route leads a path prefix to a service: an entry of the list routes. The tags are as those of [Config]; what has an
+// example is required. Other fields that are zero, in a Config that a program has made, have their default, but for MaxBody.
 type Route struct {
-	Path         string                `key:"path" default:"" doc:"Prefix, in whole segments: /api/ leads /api, /api/ and /api/x. The longest that matches wins, whatever the order. Required."`
-	Upstream     string                `key:"upstream" default:"" doc:"Address of the service, as http://127.0.0.1:9000, perhaps with a path that is put in front. Required."`
+	Path         string                `key:"path" example:"/api/" doc:"Prefix, in whole segments: /api/ leads /api, /api/ and /api/x. The longest that matches wins, whatever the order; what is served here itself, as auth.path, comes before all of them. Required."`
+	Upstream     string                `key:"upstream" example:"http://127.0.0.1:9000" doc:"Address of the service, as http://127.0.0.1:9000, perhaps with a path that is put in front. Required."`
 	Auth         string                `key:"auth" default:"required" enum:"required optional none" doc:"Who may pass: required is who is signed in, optional anybody, with who is signed in being known, none anybody, with no credential looked at."`
-	Methods      map[string]MethodRule `key:"methods" default:"" doc:"Rules for single methods, as {GET: none, POST: [cookie, bearer], DELETE: [cookie]}: required, optional, none, or a list of what a request may be authenticated by. Others follow auth; HEAD follows GET."`
+	Methods      map[string]MethodRule `key:"methods" default:"" doc:"Rules for single methods, as {GET: none, POST: [cookie, bearer], DELETE: [cookie]}: required, optional, none, or what a request may be authenticated by, a list of cookie and bearer. Others follow auth; HEAD follows GET."`
 	CSRF         string                `key:"csrf" default:"check" enum:"check none" doc:"none lets any page of any site make a signed-in browser send any request to this service. It is logged at the start."`
-	SessionCheck tokenjar.SessionCheck `key:"session_check" default:"" enum:"cached database" doc:"A stricter check of sessions than token.session_check, for this route."`
+	SessionCheck tokenjar.SessionCheck `key:"session_check" default:"" enum:"cached database" doc:"A stricter check of sessions than token.session_check, for this route; default the same."`
 	Token        string                `key:"token" default:"audience" enum:"audience forward none" doc:"The bearer token that the service gets: audience is one made for it alone, forward the user's own access token, with which the service can do whatever the user can, none no token."`
 	Audience     string                `key:"audience" default:"" doc:"Claim aud of the tokens made for the service; default the origin of upstream."`
 	Scopes       []string              `key:"scopes" default:"" doc:"Claim scope of these tokens."`
@@ -27,27 +30,46 @@ type Route struct {
 	ConnectTimeout time.Duration `key:"connect_timeout" default:"5s" min:"10ms" max:"5m" doc:"For a connection to the service, TLS included."`
 	HeaderTimeout  time.Duration `key:"header_timeout" default:"30s" min:"10ms" max:"1h" doc:"From the end of the request to the head of the answer; then 504."`
 	IdleTimeout    time.Duration `key:"idle_timeout" default:"60s" min:"10ms" max:"1h" doc:"How long an answer may pause that is no stream."`
-	MaxBody        int           `key:"max_body" default:"10485760" min:"0" max:"1099511627776" doc:"Bytes of a request's body; 0 is any number."`
+	MaxBody        Size          `key:"max_body" default:"10MiB" min:"0" max:"1024GiB" doc:"Size of a request's body at most; 0 is any."`
 	MaxRequests    int           `key:"max_requests" default:"512" min:"1" max:"100000" doc:"Requests the service gets at once, streams apart; others are 503. Of several routes to one service the least counts."`
 	MaxStreams     int           `key:"max_streams" default:"10000" min:"1" max:"1000000" doc:"WebSockets and event streams open at once; others are 503."`
 }
 
-// A MethodRule is what a route asks of one method.
-type MethodRule struct {
-	Auth       string // required, optional or none
-	OnlyCookie bool   // what required is satisfied by; neither: both
-	OnlyBearer bool
+// DefaultRoute returns a route with everything but path and upstream.
+func DefaultRoute() Route {
+	var r Route
+	routeSchema.fill(reflect.ValueOf(&r).Elem())
+	return r
+}
+
+var routeSchema = root.byKey["routes"].entries
+
+// ProxyRoute returns what package proxy needs.
+func (r Route) ProxyRoute() proxy.Route {
+	out := proxy.Route{
+		Path: r.Path, Upstream: r.Upstream, Auth: proxy.Auth(r.Auth), Methods: proxyRules(r.Methods),
+		InsecureSkipCSRF: r.CSRF == "none", SessionCheck: r.SessionCheck,
+		Token: proxy.Token(r.Token), Audience: r.Audience, Scopes: r.Scopes,
+		StripPrefix: r.StripPrefix, EncodedSlash: r.EncodedSlash, WebSocket: r.WebSocket, SSE: r.SSE,
+		StripHeaders: r.StripHeaders, PassHeaders: r.PassHeaders,
+		ConnectTimeout: r.ConnectTimeout, HeaderTimeout: r.HeaderTimeout, IdleTimeout: r.IdleTimeout,
+		MaxBody: int64(r.MaxBody), MaxRequests: r.MaxRequests, MaxStreams: r.MaxStreams,
+	}
+	if r.MaxBody == 0 {
+		out.MaxBody = -1
+	}
+	return out
 }
 
 // SPA says where the pages of a single-page application come from.
 type SPA struct {
-	Dir       string `key:"dir" default:"" doc:"Folder with the files of the built application. Paths that are no file get index.html."`
+	Dir       string `key:"dir" default:"" doc:"Folder with the files of the built application, and nothing else: everybody can read them. Paths that are no file get index.html."`
 	DevServer string `key:"dev_server" default:"" doc:"Address of a development server, as http://127.0.0.1:5173, that serves the application while it is written. For loopback public_url alone."`
 }
 
 // A Frontend is a further address under which browsers know this server: an entry of the list frontends.
 type Frontend struct {
-	PublicURL string  `key:"public_url" default:"" doc:"Address under which browsers know it. Required."`
+	PublicURL string  `key:"public_url" example:"https://shop.example.com" doc:"Address under which browsers know it, of another host than public_url and the other frontends. Required."`
 	SPA       SPA     `key:"spa"`
-	Routes    []Route `key:"routes"`
+	Routes    []Route `key:"routes" doc:"Routes at this address, each as in routes at the top, which do not hold here."`
 }

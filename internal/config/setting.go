@@ -13,59 +13,33 @@ import (
 	"github.com/tokenjar/tokenjar/cookie"
 )
 
-// A setting is one field of [Config], as its tags describe it.
+// A setting is one field of a struct, as its tags describe it.
 type setting struct {
-	key      string // "session.idle"
+	key      string // "session.idle"; of an entry of a list, "path"
 	env      string // "TOKENJAR_SESSION_IDLE"
-	index    []int  // of the field, from Config
+	index    []int  // of the field, from the struct of the schema
 	typ      reflect.Type
 	def      string
+	example  string
 	enum     []string
 	min, max string
 	doc      string
+	entries  *schema // of a list of mappings; nil otherwise
 }
+
+func (s setting) field(in reflect.Value) reflect.Value { return in.FieldByIndex(s.index) }
+
+// required reports whether there is neither a default nor an empty value.
+func (s setting) required() bool { return s.example != "" }
+
+// orEmpty reports whether a setting of few values may have none.
+func (s setting) orEmpty() bool { return s.def == "" }
 
 const envPrefix = "TOKENJAR_"
-
-// settings are all of them, in the order of the struct. sections are the keys that group them.
-var (
-	settings, sections = describe(reflect.TypeFor[Config](), nil, "")
-	byKey              = indexSettings()
-)
-
-func describe(t reflect.Type, index []int, prefix string) (all []setting, groups []string) {
-	for field := range t.Fields() {
-		if field.Tag.Get("key") == "" { // a list of sections: see route.go
-			continue
-		}
-		key := prefix + field.Tag.Get("key")
-		at := append(append([]int(nil), index...), field.Index...)
-		if field.Type.Kind() == reflect.Struct {
-			inner, _ := describe(field.Type, at, key+".")
-			all, groups = append(all, inner...), append(groups, key)
-			continue
-		}
-		s := setting{
-			key: key, env: envName(key), index: at, typ: field.Type,
-			def: field.Tag.Get("default"), enum: strings.Fields(field.Tag.Get("enum")),
-			min: field.Tag.Get("min"), max: field.Tag.Get("max"), doc: field.Tag.Get("doc"),
-		}
-		all = append(all, s)
-	}
-	return all, groups
-}
 
 // envName returns the environment variable of a setting.
 func envName(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
-}
-
-func indexSettings() map[string]setting {
-	m := make(map[string]setting, len(settings))
-	for _, s := range settings {
-		m[s.key] = s
-	}
-	return m
 }
 
 // kind is what a setting takes, in the words of a mistake.
@@ -76,13 +50,22 @@ const (
 	boolKind     kind = "true or false"
 	intKind      kind = "a whole number"
 	durationKind kind = "a duration, as 90s, 15m, 24h or 30d"
+	sizeKind     kind = "a size, as 64KiB or 10MiB"
 	listKind     kind = "a list, as [a, b]"
+	methodsKind  kind = "rules for methods, as {GET: none, POST: [cookie, bearer]}"
+	entriesKind  kind = "a list of sections"
 )
 
 func (s setting) kind() kind {
 	switch {
+	case s.entries != nil:
+		return entriesKind
 	case s.typ == reflect.TypeFor[time.Duration]():
 		return durationKind
+	case s.typ == reflect.TypeFor[Size]():
+		return sizeKind
+	case s.typ == reflect.TypeFor[map[string]MethodRule]():
+		return methodsKind
 	case s.typ.Kind() == reflect.Bool:
 		return boolKind
 	case s.typ.Kind() == reflect.Int:
@@ -94,9 +77,13 @@ func (s setting) kind() kind {
 }
 
 // set reads a value as the environment has it: one text, a list separated by commas.
-func (s setting) set(c *Config, text string) error {
-	if s.kind() != listKind {
-		return s.setOne(c, text)
+func (s setting) set(in reflect.Value, text string) error {
+	switch s.kind() {
+	case listKind:
+	case entriesKind, methodsKind:
+		return fmt.Errorf("is %s: write it into the file", s.kind())
+	default:
+		return s.setOne(in, text)
 	}
 	var items []string
 	if strings.TrimSpace(text) != "" {
@@ -104,15 +91,15 @@ func (s setting) set(c *Config, text string) error {
 			items = append(items, strings.TrimSpace(item))
 		}
 	}
-	return s.setList(c, items)
+	return s.setList(in, items)
 }
 
 // setOne sets a setting that is no list.
-func (s setting) setOne(c *Config, text string) error {
+func (s setting) setOne(in reflect.Value, text string) error {
 	if err := checkText(text); err != nil {
 		return err
 	}
-	field := reflect.ValueOf(c).Elem().FieldByIndex(s.index)
+	field := s.field(in)
 	switch s.kind() {
 	case durationKind:
 		d, err := parseDuration(text)
@@ -123,6 +110,15 @@ func (s setting) setOne(c *Config, text string) error {
 			return fmt.Errorf("%s is out of range: use %s to %s", shown(text), s.min, s.max)
 		}
 		field.SetInt(int64(d))
+	case sizeKind:
+		n, err := parseSize(text)
+		if err != nil {
+			return err
+		}
+		if n < mustSize(s.min) || n > mustSize(s.max) {
+			return fmt.Errorf("%s is out of range: use %s to %s", shown(text), s.min, s.max)
+		}
+		field.SetInt(int64(n))
 	case boolKind:
 		if text != "true" && text != "false" {
 			return fmt.Errorf("%s: write true or false", shown(text))
@@ -150,7 +146,7 @@ func (s setting) setOne(c *Config, text string) error {
 }
 
 func (s setting) checkEnum(text string) error {
-	if len(s.enum) == 0 || text == s.def {
+	if len(s.enum) == 0 || text == "" && s.orEmpty() {
 		return nil
 	}
 	for _, e := range s.enum {
@@ -162,14 +158,17 @@ func (s setting) checkEnum(text string) error {
 		return errors.New("HS256 is for programs that embed the library: every service that could verify it could also " +
 			"sign; use ES256")
 	}
-	last := len(s.enum) - 1
-	return fmt.Errorf("%s is not known: use %s or %s%s", shown(text), strings.Join(s.enum[:last], ", "), s.enum[last],
+	last, none := len(s.enum)-1, ""
+	if s.orEmpty() {
+		none = `, or "" for none`
+	}
+	return fmt.Errorf("%s is not known: use %s or %s%s%s", shown(text), strings.Join(s.enum[:last], ", "), s.enum[last], none,
 		suggest(text, s.enum))
 }
 
 // setList sets a setting that is a list.
-func (s setting) setList(c *Config, items []string) error {
-	field := reflect.ValueOf(c).Elem().FieldByIndex(s.index)
+func (s setting) setList(in reflect.Value, items []string) error {
+	field := s.field(in)
 	list := reflect.MakeSlice(s.typ, 0, len(items))
 	for i, item := range items {
 		err := checkText(item)
@@ -193,13 +192,15 @@ func (s setting) setList(c *Config, items []string) error {
 }
 
 // get returns the value of a setting as texts, for print: one, unless it is a list.
-func (s setting) get(c Config) []string {
-	field := reflect.ValueOf(c).FieldByIndex(s.index)
+func (s setting) get(in reflect.Value) []string {
+	field := s.field(in)
 	switch v := field.Interface().(type) {
 	case time.Duration:
 		return []string{formatDuration(v)}
 	case []string:
 		return v
+	case map[string]MethodRule:
+		return []string{formatMethods(v)}
 	case []cookie.Scope:
 		texts := make([]string, len(v))
 		for i, scope := range v {
@@ -288,6 +289,14 @@ func mustDuration(text string) time.Duration {
 		panic("config: tag: " + err.Error())
 	}
 	return d
+}
+
+func mustSize(text string) Size {
+	n, err := parseSize(text)
+	if err != nil {
+		panic("config: tag: " + err.Error())
+	}
+	return n
 }
 
 func mustInt(text string) int {

@@ -70,35 +70,7 @@ func (s *Server) proxyConfig(cfg config.Config, routes []config.Route) proxy.Con
 		out.Self = append(out.Self, s.admin.Addr().String())
 	}
 	for _, r := range routes {
-		out.Routes = append(out.Routes, proxyRoute(r))
-	}
-	return out
-}
-
-func proxyRoute(r config.Route) proxy.Route {
-	out := proxy.Route{
-		Path: r.Path, Upstream: r.Upstream, Auth: proxy.Auth(r.Auth), InsecureSkipCSRF: r.CSRF == "none",
-		SessionCheck: r.SessionCheck, Token: proxy.Token(r.Token), Audience: r.Audience, Scopes: r.Scopes,
-		StripPrefix: r.StripPrefix, EncodedSlash: r.EncodedSlash, WebSocket: r.WebSocket, SSE: r.SSE,
-		StripHeaders: r.StripHeaders, PassHeaders: r.PassHeaders,
-		ConnectTimeout: r.ConnectTimeout, HeaderTimeout: r.HeaderTimeout, IdleTimeout: r.IdleTimeout,
-		MaxBody: int64(r.MaxBody), MaxRequests: r.MaxRequests, MaxStreams: r.MaxStreams,
-	}
-	if r.MaxBody == 0 {
-		out.MaxBody = -1
-	}
-	for method, rule := range r.Methods {
-		if out.Methods == nil {
-			out.Methods = map[string]proxy.Rule{}
-		}
-		credentials := session.CookieOrBearer
-		switch {
-		case rule.OnlyCookie:
-			credentials = session.CookieOnly
-		case rule.OnlyBearer:
-			credentials = session.BearerOnly
-		}
-		out.Methods[method] = proxy.Rule{Auth: proxy.Auth(rule.Auth), Credentials: credentials}
+		out.Routes = append(out.Routes, r.ProxyRoute())
 	}
 	return out
 }

@@ -81,6 +81,9 @@ func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]s
 		return nil, fmt.Errorf("%s: %w", op, tokenjar.ErrNotFound)
 	}
 	if p.OldHash != "" && u.PasswordHash != p.OldHash {
+		if u.PasswordHash == p.NewHash && p.NewHash != "" {
+			return nil, nil // by this change, before: each has a salt of its own
+		}
 		return nil, fmt.Errorf("%s: %w", op, tokenjar.ErrConflict)
 	}
 	u.PasswordHash = p.NewHash
@@ -99,7 +102,8 @@ func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]s
 	return s.revokeUser(u.ID, keep.ID, tokenjar.ReasonPasswordChanged, now), nil
 }
 
-// DeleteUser implements [tokenjar.UserAdmin]. The id is remembered, so that CreateUser can refuse it.
+// DeleteUser implements [tokenjar.UserAdmin]. The id is remembered, so that CreateUser can refuse it, and a deletion
+// whose answer was lost can be asked for again.
 func (s *Store) DeleteUser(ctx context.Context, id string) ([]string, error) {
 	const op = "delete user"
 	now, err := s.enter(ctx, op)
@@ -107,6 +111,9 @@ func (s *Store) DeleteUser(ctx context.Context, id string) ([]string, error) {
 		return nil, err
 	}
 	defer s.mu.Unlock()
+	if s.deleted[id] {
+		return nil, nil
+	}
 	if s.users[id] == nil {
 		return nil, fmt.Errorf("%s: %w", op, tokenjar.ErrNotFound)
 	}

@@ -14,23 +14,23 @@ import (
 	"github.com/tokenjar/tokenjar"
 )
 
-// A commit costs a flush of the disk, and each statement a good deal of the server's time. So claims that wait are made
-// together: one statement, one flush.
+// A commit costs a flush of the disk, and each statement a good deal of the server's time. So tokens that wait to be
+// spent are spent together: one statement, one flush.
 //
-//   - Nobody waits for company. A claim for which a worker is free is sent alone, at once; what comes while all are at
+//   - Nobody waits for company. A spend for which a worker is free is sent alone, at once; what comes while all are at
 //     work is taken together by the next one that is done.
-//   - A row that a batch does not return was not claimed: it is judged by its caller, alone. Of two claims of one token in a
+//   - A row that a batch does not return was not spent: it is judged by its caller, alone. Of two spends of one token in a
 //     batch the statement takes one, and names it.
-//   - A batch that the server has undone, whatever the reason, is no answer to anybody in it: each claim is made again,
+//   - A batch that the server has undone, whatever the reason, is no answer to anybody in it: each is tried again,
 //     alone. One whose commit is in doubt is in doubt for all.
 
 const (
 	maxBatch     = 64
-	claimWorkers = 4
+	spendWorkers = 4
 )
 
-// A claim is one call that waits.
-type claim struct {
+// A spend is one call that waits for its token to be spent.
+type spend struct {
 	ctx     context.Context
 	r       tokenjar.Rotation
 	state   atomic.Int32
@@ -44,38 +44,38 @@ const (
 	stateLeft          // by its caller: it must not be sent
 )
 
-// errAlone tells a caller that nothing was done, and that the claim is to be made again without others.
-var errAlone = errors.New("to be claimed alone")
+// errAlone tells a caller that nothing was done, and that the token is to be spent without others.
+var errAlone = errors.New("to be spent alone")
 
-type claimer struct {
+type spender struct {
 	store   *Store
 	batch   int
-	always  bool // also a claim that is the only one goes as a batch
+	always  bool // also a spend that is the only one goes as a batch
 	hooks   hooks
 	workers sync.WaitGroup
 
 	mu     sync.RWMutex // guards closed, and queue against being closed during a send
 	closed bool
-	queue  chan *claim
+	queue  chan *spend
 }
 
-func newClaimer(s *Store, t tuning) *claimer {
-	c := &claimer{
+func newSpender(s *Store, t tuning) *spender {
+	c := &spender{
 		store: s, batch: orDefault(t.batch, maxBatch), always: t.always, hooks: t.hooks,
-		queue: make(chan *claim, s.queue),
+		queue: make(chan *spend, s.queue),
 	}
-	for range orDefault(t.workers, claimWorkers) {
+	for range orDefault(t.workers, spendWorkers) {
 		c.workers.Go(c.run)
 	}
 	return c
 }
 
-// claim spends the newest token of a living session, or returns pgx.ErrNoRows when it is not that.
-func (c *claimer) claim(ctx context.Context, r tokenjar.Rotation) (tokenjar.Session, error) {
+// spend spends the newest token of a living session, or returns pgx.ErrNoRows when it is not that.
+func (c *spender) spend(ctx context.Context, r tokenjar.Rotation) (tokenjar.Session, error) {
 	if err := ctx.Err(); err != nil {
 		return tokenjar.Session{}, err
 	}
-	q := &claim{ctx: ctx, r: r, done: make(chan error, 1)}
+	q := &spend{ctx: ctx, r: r, done: make(chan error, 1)}
 	if err := c.send(q); err != nil {
 		return tokenjar.Session{}, err
 	}
@@ -89,7 +89,7 @@ func (c *claimer) claim(ctx context.Context, r tokenjar.Rotation) (tokenjar.Sess
 	return q.session, nil
 }
 
-func (q *claim) wait() error {
+func (q *spend) wait() error {
 	select {
 	case err := <-q.done:
 		return err
@@ -107,7 +107,7 @@ func (q *claim) wait() error {
 	}
 }
 
-func (c *claimer) send(q *claim) error {
+func (c *spender) send(q *spend) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.closed {
@@ -121,8 +121,8 @@ func (c *claimer) send(q *claim) error {
 	}
 }
 
-// stop refuses further claims and waits for those that are queued.
-func (c *claimer) stop() {
+// stop refuses further spends and waits for those that are queued.
+func (c *spender) stop() {
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
@@ -133,8 +133,8 @@ func (c *claimer) stop() {
 }
 
 // run is a worker's goroutine.
-func (c *claimer) run() {
-	batch := make([]*claim, 0, c.batch)
+func (c *spender) run() {
+	batch := make([]*spend, 0, c.batch)
 	for first := range c.queue {
 		batch = appendTaken(batch[:0], first)
 	fill:
@@ -152,12 +152,12 @@ func (c *claimer) run() {
 		if len(batch) > 0 {
 			c.make(batch)
 		}
-		clear(batch) // let go of what the claims hold
+		clear(batch) // let go of what the spends hold
 	}
 }
 
-// appendTaken takes a claim into this batch, or answers one whose caller has gone.
-func appendTaken(batch []*claim, q *claim) []*claim {
+// appendTaken takes a spend into this batch, or answers one whose caller has gone.
+func appendTaken(batch []*spend, q *spend) []*spend {
 	if !q.state.CompareAndSwap(stateWaiting, stateTaken) {
 		return batch
 	}
@@ -169,17 +169,17 @@ func appendTaken(batch []*claim, q *claim) []*claim {
 }
 
 // make makes a batch and answers it.
-func (c *claimer) make(batch []*claim) {
+func (c *spender) make(batch []*spend) {
 	if c.hooks.batch != nil {
 		c.hooks.batch(len(batch))
 	}
 	err := c.onConnection(func(ctx context.Context, conn *pgxpool.Conn) error {
 		if len(batch) == 1 && !c.always {
 			var err error
-			batch[0].session, err = claimOne(ctx, conn, c.store, batch[0].r)
+			batch[0].session, err = spendOne(ctx, conn, c.store, batch[0].r)
 			return err
 		}
-		return claimMany(ctx, conn, c.store, batch)
+		return spendMany(ctx, conn, c.store, batch)
 	})
 	for _, q := range batch {
 		switch {
@@ -195,20 +195,20 @@ func (c *claimer) make(batch []*claim) {
 	}
 }
 
-// alone makes one claim without the workers.
-func (c *claimer) alone(ctx context.Context, r tokenjar.Rotation) (tokenjar.Session, error) {
-	claimed := new(tokenjar.Session) // not touched again by a caller who left early
+// alone spends one token without the workers.
+func (c *spender) alone(ctx context.Context, r tokenjar.Rotation) (tokenjar.Session, error) {
+	spent := new(tokenjar.Session) // not touched again by a caller who left early
 	err := c.store.do(ctx, func(ctx context.Context, conn *pgxpool.Conn) (err error) {
-		*claimed, err = claimOne(ctx, conn, c.store, r)
+		*spent, err = spendOne(ctx, conn, c.store, r)
 		return err
 	})
 	if err != nil {
 		return tokenjar.Session{}, err
 	}
-	return *claimed, nil
+	return *spent, nil
 }
 
-func (c *claimer) onConnection(run func(context.Context, *pgxpool.Conn) error) error {
+func (c *spender) onConnection(run func(context.Context, *pgxpool.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.store.timeout)
 	defer cancel()
 	conn, err := c.store.acquire(ctx, c.store.pool)
@@ -220,7 +220,7 @@ func (c *claimer) onConnection(run func(context.Context, *pgxpool.Conn) error) e
 
 // What it sets is what [tokenjar.Session.Judge] says of a newest token, and its conditions are those under which Judge
 // says so; a property test holds the two together. r is the rotation, by itself or one of many.
-const claimSQL = `
+const spendSQL = `
 UPDATE sessions s
    SET gen = gen + 1, current_hash = r.successor, rotated_at = now, successor_seen = false, replay_count = 0,
        user_agent = r.user_agent, ip = r.ip,
@@ -230,33 +230,33 @@ UPDATE sessions s
                          END
   FROM `
 
-const claimWhereSQL = `, ` + nowSQL + `
+const spendWhereSQL = `, ` + nowSQL + `
  WHERE s.id = r.id AND s.user_id = r.user_id AND s.current_hash = r.presented AND s.auth_epoch = r.auth_epoch
-   AND s.revoked_at IS NULL AND s.idle_expires_at > now AND s.expires_at > now
+   AND coalesce(s.revoked_at, 0) < 1 AND s.idle_expires_at > now AND s.expires_at > now
 RETURNING `
 
 // qualified are the session's columns where those of r stand beside them.
 var qualified = "s." + strings.Join(strings.Fields(sessionColumns), " s.")
 
-var claimOneSQL = claimSQL + `(SELECT $2::text AS id, $3::text AS user_id, $4::bytea AS presented, $5::bytea AS successor,
+var spendOneSQL = spendSQL + `(SELECT $2::text AS id, $3::text AS user_id, $4::bytea AS presented, $5::bytea AS successor,
        $6::bigint AS auth_epoch, $7::text AS user_agent, $8::text AS ip, $9::boolean AS passive, $10::bigint AS remember_idle,
-       $11::bigint AS idle) r` + claimWhereSQL + qualified + `, now`
+       $11::bigint AS idle) r` + spendWhereSQL + qualified + `, now`
 
-var claimManySQL = claimSQL + `unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[], $7::text[], $8::text[],
+var spendManySQL = spendSQL + `unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::bigint[], $7::text[], $8::text[],
        $9::boolean[], $10::bigint[], $11::bigint[]) WITH ORDINALITY
        AS r (id, user_id, presented, successor, auth_epoch, user_agent, ip, passive, remember_idle, idle, n)` +
-	claimWhereSQL + `r.n, ` + qualified + `, now`
+	spendWhereSQL + `r.n, ` + qualified + `, now`
 
-// claimOne makes one claim; pgx.ErrNoRows when it is not that of the newest token of a living session.
-func claimOne(ctx context.Context, conn *pgxpool.Conn, s *Store, r tokenjar.Rotation) (tokenjar.Session, error) {
-	return scanSession(conn.QueryRow(ctx, claimOneSQL, s.at(), text(r.SessionID), text(r.UserID), r.Presented[:], r.Successor[:],
+// spendOne spends one token; pgx.ErrNoRows when it is not the newest of a living session.
+func spendOne(ctx context.Context, conn *pgxpool.Conn, s *Store, r tokenjar.Rotation) (tokenjar.Session, error) {
+	return scanSession(conn.QueryRow(ctx, spendOneSQL, s.at(), text(r.SessionID), text(r.UserID), r.Presented[:], r.Successor[:],
 		r.AuthEpoch, text(r.UserAgent), text(r.IP), r.Passive, r.Timing.RememberIdle.Milliseconds(), r.Timing.Idle.Milliseconds()))
 }
 
-// claimMany makes the claims of a batch, and fills in the sessions of those that succeed.
-func claimMany(ctx context.Context, conn *pgxpool.Conn, s *Store, batch []*claim) error {
+// spendMany spends the tokens of a batch, and fills in the sessions of those that succeed.
+func spendMany(ctx context.Context, conn *pgxpool.Conn, s *Store, batch []*spend) error {
 	// In the order of ids, in which every statement locks rows: the server goes through the list from its beginning.
-	slices.SortFunc(batch, func(a, b *claim) int { return strings.Compare(a.r.SessionID, b.r.SessionID) })
+	slices.SortFunc(batch, func(a, b *spend) int { return strings.Compare(a.r.SessionID, b.r.SessionID) })
 	n := len(batch)
 	ids, users, agents, ips := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	presented, successors := make([][]byte, n), make([][]byte, n)
@@ -268,15 +268,15 @@ func claimMany(ctx context.Context, conn *pgxpool.Conn, s *Store, batch []*claim
 		epochs[i], passive[i] = r.AuthEpoch, r.Passive
 		rememberIdles[i], idles[i] = r.Timing.RememberIdle.Milliseconds(), r.Timing.Idle.Milliseconds()
 	}
-	rows, err := conn.Query(ctx, claimManySQL, s.at(), ids, users, presented, successors, epochs, agents, ips, passive, rememberIdles, idles)
+	rows, err := conn.Query(ctx, spendManySQL, s.at(), ids, users, presented, successors, epochs, agents, ips, passive, rememberIdles, idles)
 	if err != nil {
 		return err
 	}
-	type claimed struct {
+	type spent struct {
 		n       int64
 		session tokenjar.Session
 	}
-	list, err := collect(rows, func(row scanner) (c claimed, err error) {
+	list, err := collect(rows, func(row scanner) (c spent, err error) {
 		c.session, err = scanSession(numbered{row, &c.n})
 		return c, err
 	})

@@ -36,7 +36,7 @@ type answer struct {
 	err     error
 }
 
-// inOneBatch sends rotations so that they are claimed together, and does something before they are.
+// inOneBatch sends rotations so that they are spent together, and does something before they are.
 func inOneBatch(t *testing.T, s *Store, g *gate, before func(), rotations ...tokenjar.Rotation) []answer {
 	t.Helper()
 	first := login(t, s)
@@ -49,7 +49,7 @@ func inOneBatch(t *testing.T, s *Store, g *gate, before func(), rotations ...tok
 			answers[i].verdict, answers[i].err = s.Rotate(context.Background(), r)
 			done <- struct{}{}
 		}()
-		until(t, "the claim waits", func() bool { return len(s.claims.queue) == i+1 })
+		until(t, "the spend waits", func() bool { return len(s.spender.queue) == i+1 })
 	}
 	before()
 	close(g.open)
@@ -98,7 +98,7 @@ func TestARowThatCannotBeWrittenFailsAloneInItsBatch(t *testing.T) {
 	answers := inOneBatch(t, s, g, nothing, show(good, 1), show(bad, 1), show(alsoGood, 1))
 	for i, a := range answers {
 		if (a.err != nil) != (i == 1) || i != 1 && a.verdict.Outcome != tokenjar.OutcomeRotated {
-			t.Errorf("claim %d: got %s and %v", i, a.verdict.Outcome, a.err)
+			t.Errorf("spend %d: got %s and %v", i, a.verdict.Outcome, a.err)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestWhoDoesNotFitIsTurnedAwayAtOnce(t *testing.T) {
 	<-g.reached
 	for i := range 3 {
 		go rotate()
-		until(t, "the claim waits", func() bool { return len(s.claims.queue) == i+1 })
+		until(t, "the spend waits", func() bool { return len(s.spender.queue) == i+1 })
 	}
 	_, err := s.Rotate(t.Context(), show(id, 1))
 	wantUnavailable(t, err)
@@ -186,7 +186,7 @@ func TestWhoDoesNotFitIsTurnedAwayAtOnce(t *testing.T) {
 	close(g.open)
 	for range 4 {
 		if err := <-answers; err != nil {
-			t.Errorf("a claim that fitted: %v", err)
+			t.Errorf("a spend that fitted: %v", err)
 		}
 	}
 }
@@ -201,7 +201,7 @@ func TestWhoLeavesEarlyDoesNotDisturbTheOthers(t *testing.T) {
 			_, err := s.Rotate(ctx, show(leaves, 1))
 			left <- err
 		}()
-		until(t, "the claim waits", func() bool { return len(s.claims.queue) == 2 })
+		until(t, "the spend waits", func() bool { return len(s.spender.queue) == 2 })
 		leave()
 		err := <-left
 		wantUnavailable(t, err)

@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
+	"os"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,7 +48,7 @@ func poolConfig(dsn string, timeout time.Duration) (*pgxpool.Config, error) {
 		return nil, errExecMode
 	}
 	switch check := cfg.ConnConfig.ValidateConnect; {
-	case check == nil && strings.Contains(dsn, "target_session_attrs"): // any
+	case check == nil && (strings.Contains(dsn, "target_session_attrs") || os.Getenv("PGTARGETSESSIONATTRS") != ""): // any
 		return nil, errServers
 	case check == nil:
 		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
@@ -65,12 +63,12 @@ func poolConfig(dsn string, timeout time.Duration) (*pgxpool.Config, error) {
 }
 
 var (
-	errDSN = errors.New("the address of the database cannot be read: write it as postgres://user@host:5432/database")
+	errDSN = advise(errors.New("the address of the database cannot be read"), "write it as postgres://user@host:5432/database")
 	// Of two statements in one simple query the second would have the time of the first (tx.first).
-	errExecMode = errors.New("default_query_exec_mode cannot be chosen: remove it from the database URL")
+	errExecMode = advise(errors.New("default_query_exec_mode cannot be chosen"), "remove it from the database URL")
 	// What ended on the primary a moment ago may live on a standby.
-	errServers = errors.New("target_session_attrs may be read-write or primary: a standby does not know yet what has just ended, so " +
-		"remove it from the database URL")
+	errServers = advise(errors.New("target_session_attrs may be read-write or primary: a standby does not know yet what has just ended"),
+		"remove it from the database URL, and PGTARGETSESSIONATTRS from the environment")
 )
 
 // same reports whether two functions are one.
@@ -84,6 +82,9 @@ func same(a, b pgconn.ValidateConnectFunc) bool {
 // A commit that was reported is on disk, here and, where there are synchronous standbys, there: so synchronous_commit is at
 // least "on". The server gives up a statement when its caller has, and a lock earlier, so that the connection goes on;
 // what a process leaves open that dies or is cut off does not hold its locks for long.
+//
+// The last five are for the planner. Every statement of ours has an index for its rows, and is to use it: a table that has not
+// been analyzed yet, or has grown since, looks so small that one batch of rotations was planned to walk all of its sessions.
 func prepareSession(ctx context.Context, c *pgx.Conn, timeout time.Duration) error {
 	_, err := c.Exec(ctx, `
 SELECT set_config('synchronous_commit',
@@ -91,7 +92,10 @@ SELECT set_config('synchronous_commit',
        set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
        set_config('idle_in_transaction_session_timeout', $1, false),
        set_config('default_transaction_isolation', 'read committed', false),
-       set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false)`,
+       set_config('bytea_output', 'hex', false), set_config('timezone', 'UTC', false),
+       set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false), set_config('enable_material', 'off', false),
+       set_config('random_page_cost', '1', false)`,
 		pgx.QueryExecModeSimpleProtocol, strconv.FormatInt(timeout.Milliseconds(), 10), strconv.FormatInt(timeout.Milliseconds()/2, 10))
 	return err
 }
@@ -121,9 +125,10 @@ SELECT min(nspname::text)
 			return place{}, inWords(err, storeError("look at the server", err))
 		}
 		if closed != nil {
-			return place{}, fmt.Errorf("the user may not use the schema %s: GRANT USAGE ON SCHEMA %s TO it", *closed, *closed)
+			return place{}, advise(fmt.Errorf("the user may not use the schema %s", *closed),
+				fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO it", *closed))
 		}
-		return place{}, fmt.Errorf("none of the schemas in search_path (%s) exists: CREATE SCHEMA first", path)
+		return place{}, advise(fmt.Errorf("none of the schemas in search_path (%s) exists", path), "CREATE SCHEMA first")
 	}
 	if fsync == "off" {
 		log.Warn("the database server runs with fsync=off: what it confirms is lost when its machine fails")
@@ -133,13 +138,28 @@ SELECT min(nspname::text)
 	return place{schema: *schema, channel: "tokenjar_" + hex.EncodeToString(sum[:8])}, nil
 }
 
+// warnIfReadable logs that what goes over a connection can be read on the way.
+//
+// It looks at the connection that was made, since that alone knows: the mode may come from PGSSLMODE, the host from PGHOST,
+// both from a service file, and with sslmode=prefer it is the server that decides. Who writes sslmode=disable into the DSN
+// has chosen it. That a connection which is encrypted need not have been is for those to say who have the URL.
+func warnIfReadable(dsn string, conn net.Conn, log *slog.Logger) {
+	if _, encrypted := conn.(*tls.Conn); encrypted || strings.Contains(dsn, "sslmode=disable") {
+		return
+	}
+	if server, ok := conn.RemoteAddr().(*net.TCPAddr); ok && !server.IP.IsLoopback() {
+		log.Warn("the connection to the database is not encrypted: say sslmode=verify-full, or, for a network that is yours alone, disable",
+			"server", server.String())
+	}
+}
+
 // errPooled says that something between us and the server deals out its connections anew for each transaction.
-var errPooled = errors.New("a pooler in transaction mode is between this program and the server, and would lose the settings of its " +
-	"connections: name the server itself, or a pool in session mode")
+var errPooled = advise(errors.New("a pooler in transaction mode is between this program and the server, and would lose the settings of "+
+	"its connections"), "name the server itself, or a pool in session mode")
 
 // errOneConnection says that a pooler has not enough connections for one node.
-var errOneConnection = errors.New("the pooler in front of the server gives no second connection: let it have as many as this program " +
-	"may make (pool_max_conns and three)")
+var errOneConnection = advise(errors.New("the pooler in front of the server gives no second connection"),
+	"let it have as many as this program may make (pool_max_conns and three)")
 
 // notPooled refuses a pooler in transaction mode. Behind a pooler the server's process is not the one that was named at
 // the start of the connection. In session mode it stays the same while somebody else has a transaction open; in
@@ -181,68 +201,4 @@ func notPooled(ctx context.Context, c *pgx.Conn, within time.Duration) error {
 		return errPooled
 	}
 	return err
-}
-
-// inWords says what an error means for a start; public is what storeError made of cause.
-func inWords(cause, public error) error {
-	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	var connecting *pgconn.ConnectError
-	switch state := sqlState(cause); {
-	case cause == nil:
-		return nil
-	case errors.Is(cause, errPooled), state == stateNoStatement, state == stateStatementTaken:
-		return errPooled
-	case errors.Is(cause, errOneConnection):
-		return errOneConnection
-	case state == stateInvalidPassword, state == stateInvalidAuth:
-		return fmt.Errorf("the server refuses this user or password: check user and password of the database URL, "+
-			"PGPASSWORD or PGPASSFILE, and pg_hba.conf: %w", public)
-	case state == stateNoDatabase:
-		return fmt.Errorf("there is no such database: make it with createdb, or CREATE DATABASE: %w", public)
-	case state == stateNoPermission:
-		return fmt.Errorf("the user may not create or write tables there: let it own the database, or "+
-			"GRANT CREATE, USAGE ON SCHEMA … TO it: %w", public)
-	case state == stateTooMany:
-		return fmt.Errorf("the server has no connection left: raise its max_connections, or lower pool_max_conns here: %w", public)
-	case errors.Is(cause, syscall.ECONNREFUSED), errors.Is(cause, syscall.ENOENT):
-		return fmt.Errorf("nothing answers there: is PostgreSQL running, and are host and port right?: %w", public)
-	case state == stateNoParameter && errors.As(cause, &connecting):
-		return fmt.Errorf("the server does not know a parameter of the database URL (%s): %w",
-			strings.Join(ownParameters(connecting.Config), ", "), public)
-	case errors.As(cause, &certificate):
-		return fmt.Errorf("the certificate of the server is not trusted, or is another host's: name its authority with "+
-			"sslrootcert=…, and the host as the certificate does: %w", public)
-	case errors.As(cause, &connecting) && strings.Contains(cause.Error(), refusedTLS):
-		return fmt.Errorf("the server offers no TLS: set ssl = on there; sslmode=disable goes without, for a network that is yours alone: %w",
-			public)
-	case errors.As(cause, &dns):
-		return fmt.Errorf("the host name of the database URL is not known: %w", public)
-	case state == stateReadOnly, errors.Is(cause, pgconn.ErrReadOnlyConnection):
-		return fmt.Errorf("the server is read-only, a standby perhaps: name the primary, or all hosts: %w", public)
-	case errors.As(cause, &connecting) && pgconn.Timeout(cause):
-		return fmt.Errorf("there was no answer in time: are host and port right, and does a firewall let us through?: %w", public)
-	case errors.Is(cause, context.DeadlineExceeded):
-		return fmt.Errorf("the server let us in and then did not answer in time: is it overloaded, or does somebody hold a lock?: %w", public)
-	default:
-		return public
-	}
-}
-
-// refusedTLS is how the driver, not the server, says that there is no TLS: it has no value for it.
-const refusedTLS = "server refused TLS connection"
-
-// ownParameters are the names of those parameters of a connection that the server has to know and not each one does.
-func ownParameters(c *pgconn.Config) []string {
-	names := slices.Sorted(maps.Keys(c.RuntimeParams))
-	return slices.DeleteFunc(names, func(name string) bool { return name == "application_name" || name == "search_path" })
-}
-
-// tablesInWords is inWords for a statement that uses the tables of a schema.
-func tablesInWords(schema string, cause, public error) error {
-	if sqlState(cause) == stateNoPermission {
-		return fmt.Errorf("the user may not read or write the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %s "+
-			"TO it: %w", schema, public)
-	}
-	return inWords(cause, public)
 }

@@ -98,8 +98,8 @@ func TestContract(t *testing.T) {
 		two  bool
 	}{
 		{"as it is, on two nodes", tuning{}, true},
-		{"each claim for itself", tuning{batch: 1}, false},
-		{"each claim as a batch", tuning{always: true, workers: 2}, false},
+		{"each spend for itself", tuning{batch: 1}, false},
+		{"each spend as a batch", tuning{always: true, workers: 2}, false},
 	} {
 		if stress.Race && !mode.two {
 			continue // make test has them without the detector

@@ -82,10 +82,11 @@ func migrateOne(ctx context.Context, c *pgx.Conn, schema string, steps []string)
 	}
 	switch {
 	case version > len(steps):
-		return false, fmt.Errorf("the schema %s has version %d, this program knows versions up to %d: "+
-			"use the newer program that wrote it", schema, version, len(steps))
+		return false, advise(fmt.Errorf("the schema %s has version %d, this program knows versions up to %d", schema, version, len(steps)),
+			"use the newer program that wrote it")
 	case version < 0:
-		return false, fmt.Errorf("the schema %s has version %d: its table tokenjar_schema is damaged", schema, version)
+		return false, advise(fmt.Errorf("the schema %s has version %d: its table tokenjar_schema is damaged", schema, version),
+			"restore the database from a backup")
 	case version == len(steps):
 		return false, nil // another process was faster
 	case version == 0:
@@ -155,12 +156,12 @@ SELECT coalesce(bool_or(relname = 'tokenjar_schema'), false), min(relname::text)
 	case ours:
 		err := c.QueryRow(ctx, `SELECT version FROM tokenjar_schema`).Scan(&version)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return 0, fmt.Errorf("the table tokenjar_schema of schema %s is empty: restore the database from a backup", schema)
+			return 0, advise(fmt.Errorf("the table tokenjar_schema of schema %s is empty", schema), "restore the database from a backup")
 		}
 		return version, tablesInWords(schema, err, storeError("read tokenjar_schema", err))
 	case foreign != nil:
-		return 0, fmt.Errorf("the schema %s has a table %s of another program: use a database, or a schema, of its own",
-			schema, *foreign)
+		return 0, advise(fmt.Errorf("the schema %s has a table %s of another program", schema, *foreign),
+			"use a database, or a schema, of its own")
 	}
 	return 0, nil
 }

@@ -60,23 +60,31 @@ func TestOpenRefusesWithTheReason(t *testing.T) {
 	}
 	defer silent.Close()
 	plain := pgtest.Start(t)
-	for _, row := range []struct{ name, dsn, want string }{
-		{"no usage of the schema", role(), "GRANT USAGE ON SCHEMA tokenjar_"},
-		{"no rights to the tables", role("USAGE ON"), "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tokenjar_"},
-		{"rights to read alone", role("USAGE ON", "SELECT ON ALL TABLES IN"), "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL"},
-		{"a simple protocol", pgtest.With(pgtest.Schema(t), "default_query_exec_mode", "simple_protocol"), "default_query_exec_mode cannot be chosen"},
-		{"any server", pgtest.With(pgtest.Schema(t), "target_session_attrs", "any"), "may be read-write or primary"},
-		{"a standby", pgtest.With(pgtest.Schema(t), "target_session_attrs", "prefer-standby"), "may be read-write or primary"},
-		{"an unknown parameter", pgtest.With(pgtest.Schema(t), "sslmod", "hunter2"), "does not know a parameter of the database URL (sslmod)"},
-		{"no TLS", pgtest.With(plain.TCP(), "sslmode", "require"), "the server offers no TLS"},
-		{"no answer", "postgres://ada:hunter2@" + silent.Addr().String() + "/x?connect_timeout=1", "no answer in time: are host and port right"},
-		{"no DSN at all", "postgres://ada:hunter2@db:port/x", "cannot be read"},
-		{"another program's table", exec(pgtest.Schema(t), `CREATE TABLE users (id int)`), "has a table users of another program"},
-		{"a newer schema", ours(`UPDATE tokenjar_schema SET version = 99`), "has version 99, this program knows versions up to 1: use the newer program"},
-		{"a damaged version", ours(`UPDATE tokenjar_schema SET version = -1`), "its table tokenjar_schema is damaged"},
-		{"no version", ours(`DELETE FROM tokenjar_schema`), "tokenjar_schema of schema"},
-		{"no such schema", pgtest.With(pgtest.Schema(t), "search_path", "nowhere"), "CREATE SCHEMA first"},
-		{"a read-only server", pgtest.With(pgtest.Schema(t), "default_transaction_read_only", "on"), "the server is read-only"},
+	for _, row := range []struct{ name, dsn, want, hint string }{
+		{"no usage of the schema", role(), "the user may not use the schema tokenjar_", "GRANT USAGE ON SCHEMA tokenjar_"},
+		{"no rights to the tables", role("USAGE ON"), "may not read or write the tables",
+			"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tokenjar_"},
+		{"rights to read alone", role("USAGE ON", "SELECT ON ALL TABLES IN"), "may not read or write the tables",
+			"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL"},
+		{"a simple protocol", pgtest.With(pgtest.Schema(t), "default_query_exec_mode", "simple_protocol"),
+			"default_query_exec_mode cannot be chosen", "remove it"},
+		{"any server", pgtest.With(pgtest.Schema(t), "target_session_attrs", "any"), "may be read-write or primary", "remove it"},
+		{"a standby", pgtest.With(pgtest.Schema(t), "target_session_attrs", "prefer-standby"), "may be read-write or primary", "remove it"},
+		{"an unknown parameter", pgtest.With(pgtest.Schema(t), "sslmod", "hunter2"),
+			"does not know a parameter of the database URL (sslmod)", "correct it"},
+		{"no TLS", pgtest.With(plain.TCP(), "sslmode", "require"), "the server offers no TLS", "set ssl = on there"},
+		{"no answer", "postgres://ada:hunter2@" + silent.Addr().String() + "/x?connect_timeout=1", "there was no answer in time",
+			"whether host and port are right"},
+		{"no DSN at all", "postgres://ada:hunter2@db:port/x", "cannot be read", "write it as"},
+		{"another program's table", exec(pgtest.Schema(t), `CREATE TABLE users (id int)`), "has a table users of another program",
+			"of its own"},
+		{"a newer schema", ours(`UPDATE tokenjar_schema SET version = 99`), "has version 99, this program knows versions up to 1",
+			"use the newer program"},
+		{"a damaged version", ours(`UPDATE tokenjar_schema SET version = -1`), "its table tokenjar_schema is damaged", "from a backup"},
+		{"no version", ours(`DELETE FROM tokenjar_schema`), "tokenjar_schema of schema", "from a backup"},
+		{"no such schema", pgtest.With(pgtest.Schema(t), "search_path", "nowhere"), "none of the schemas in search_path", "CREATE SCHEMA first"},
+		{"a read-only server", pgtest.With(pgtest.Schema(t), "default_transaction_read_only", "on"), "the server is read-only",
+			"name the primary"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s, err := Open(t.Context(), row.dsn, quiet())
@@ -86,6 +94,13 @@ func TestOpenRefusesWithTheReason(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %q, want one line with %q", err, row.want)
+			}
+			hinted, ok := errors.AsType[interface {
+				error
+				Hint() string
+			}](err)
+			if !ok || !strings.Contains(hinted.Hint(), row.hint) || !strings.HasSuffix(err.Error(), ": "+hinted.Hint()) {
+				t.Errorf("got %q, want a hint at its end with %q", err, row.hint)
 			}
 		})
 	}
@@ -312,6 +327,11 @@ func TestNoStatementWalksATable(t *testing.T) {
 			return err
 		},
 		func() error { _, err := s.SetUserActive(ctx, "ada", false); return err },
+		func() error {
+			_, err := s.SetPassword(ctx, tokenjar.PasswordChange{UserID: "ada", OldHash: "y", NewHash: "x"})
+			return err
+		},
+		func() error { _, err := s.DeleteUser(ctx, "ada"); return err },
 		func() error { _, err := s.DeleteUser(ctx, "ada"); return err },
 		func() error { return s.AppendAudit(ctx, []tokenjar.AuditEvent{{Name: "x"}}) },
 		func() error { _, err := s.AuditTrail(ctx, tokenjar.AuditFilter{}); return err },

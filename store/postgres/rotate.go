@@ -13,13 +13,13 @@ import (
 
 // Rotate implements [tokenjar.SessionStore].
 //
-// The newest token of a living session, which is nearly every call, is claimed by one conditional statement, which is a
-// transaction of its own. Of two that claim one token the second waits for the first, looks at its conditions again on
+// The newest token of a living session, which is nearly every call, is spent by one conditional statement, which is a
+// transaction of its own. Of two that spend one token the second waits for the first, looks at its conditions again on
 // the row as that left it, and finds none that holds. Whatever the statement does not match is locked, read and judged
 // in a transaction. Between the two anything may happen: the judgement begins afresh.
 func (s *Store) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdict, error) {
 	if !r.UserGone {
-		rotated, err := s.claims.claim(ctx, r)
+		rotated, err := s.spender.spend(ctx, r)
 		if err == nil {
 			return tokenjar.Verdict{Outcome: tokenjar.OutcomeRotated, Session: rotated, Changed: true}, nil
 		}
@@ -30,7 +30,7 @@ func (s *Store) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.Verdi
 	return s.judge(ctx, r)
 }
 
-// judge decides without a claim.
+// judge decides without a spend.
 //
 // The token of a session that is over is answered from a plain read: nothing is written, and nobody is waited for. That
 // a late retry or a reuse is due is believed only of a server that confirms commits. One whose synchronous standby is away

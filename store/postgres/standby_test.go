@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -87,8 +88,10 @@ func TestWhatIsAskedForAgainIsNotReportedBeforeItIsConfirmed(t *testing.T) {
 	cfg.Timeout = 2 * time.Second
 	s := openAt(t, server.DSN(), cfg, tuning{})
 	id := login(t, s)
-	if err := s.CreateUser(t.Context(), tokenjar.User{ID: "ada", Username: "ada", Active: true}); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"ada", "bob", "eve"} {
+		if err := s.CreateUser(t.Context(), tokenjar.User{ID: name, Username: name, PasswordHash: "old", Active: true}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	calls := map[string]func(context.Context) error{
 		"by id": func(ctx context.Context) error {
@@ -104,6 +107,11 @@ func TestWhatIsAskedForAgainIsNotReportedBeforeItIsConfirmed(t *testing.T) {
 			_, err := s.SetPassword(ctx, tokenjar.PasswordChange{UserID: "ada", NewHash: "new"})
 			return err
 		},
+		"password, if it is the old one": func(ctx context.Context) error {
+			_, err := s.SetPassword(ctx, tokenjar.PasswordChange{UserID: "bob", OldHash: "old", NewHash: "new"})
+			return err
+		},
+		"delete": func(ctx context.Context) error { _, err := s.DeleteUser(ctx, "eve"); return err },
 		"roles":  func(ctx context.Context) error { return s.SetUserRoles(ctx, "ada", tokenjar.Roles{Staff: true}) },
 		"claims": func(ctx context.Context) error { return s.RaiseClaims(ctx, "user", 7) },
 	}
@@ -117,6 +125,9 @@ func TestWhatIsAskedForAgainIsNotReportedBeforeItIsConfirmed(t *testing.T) {
 				wantUnavailable(t, err)
 			}
 		}
+	}
+	if _, err := s.User(t.Context(), "eve"); !errors.Is(err, tokenjar.ErrNotFound) {
+		t.Errorf("the first deletion: got %v, want that it was done here", err)
 	}
 	if row, err := s.Session(t.Context(), id); err != nil || row.RevokedAt.IsZero() {
 		t.Errorf("the first call: got %+v and %v, want that it was done here", row, err)

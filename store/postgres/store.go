@@ -45,7 +45,7 @@ type Store struct {
 	log     *slog.Logger
 	timeout time.Duration
 
-	claims    *claimer
+	spender   *spender
 	auditRows int64 // kept at most
 
 	queue   int64
@@ -71,8 +71,10 @@ var (
 // to. It starts goroutines; [Store.Close] stops them.
 //
 // Connections are made to a server that takes writes (target_session_attrs may say primary in its place, and nothing else),
-// 16 at most (pool_max_conns), besides two for what nodes tell each other. Open fails, and says why, when there is none, when it does not let us in, and when the schema is
-// another program's, newer than this program, or not ours to write.
+// 16 at most (pool_max_conns), besides two for what nodes tell each other. One that others could read, to another machine and
+// without TLS, is logged as a warning, unless the DSN has sslmode=disable. Open fails, and says why, when there is no server,
+// when it does not let us in, and when the schema is another program's, newer than this program, or not ours to write. What to
+// do about it is the end of the text, and what a method Hint() string of the error returns, where it wraps one.
 func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	return open(ctx, dsn, cfg, tuning{})
 }
@@ -80,9 +82,9 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 // tuning is what tests and benchmarks change of a store.
 type tuning struct {
 	steps     []string // migrations; nil: those of the program
-	batch     int      // maxBatch; 1: every claim is a statement of its own
-	always    bool     // also a claim that is the only one goes as a batch
-	workers   int      // claimWorkers
+	batch     int      // maxBatch; 1: every spend is a statement of its own
+	always    bool     // also a spend that is the only one goes as a batch
+	workers   int      // spendWorkers
 	auditRows int64    // maxAuditRows
 	hooks     hooks
 }
@@ -122,7 +124,7 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 		pool: pool, now: cfg.Now, log: cfg.Logger, timeout: cfg.Timeout, opened: time.Now(),
 		auditRows: orDefault(t.auditRows, maxAuditRows), queue: int64(cfg.Queue),
 	}
-	if s.place, err = setUp(ctx, pool, cfg, t.steps); err != nil {
+	if s.place, err = setUp(ctx, pool, dsn, cfg, t.steps); err != nil {
 		pool.Close()
 		return nil, err
 	}
@@ -132,17 +134,18 @@ func open(ctx context.Context, dsn string, cfg Config, t tuning) (_ *Store, err 
 		pool.Close()
 		return nil, storeError("connect", err)
 	}
-	s.claims = newClaimer(s, t)
+	s.spender = newSpender(s, t)
 	return s, nil
 }
 
 // setUp makes the schema what the program needs.
-func setUp(ctx context.Context, pool *pgxpool.Pool, cfg Config, steps []string) (place, error) {
+func setUp(ctx context.Context, pool *pgxpool.Pool, dsn string, cfg Config, steps []string) (place, error) {
 	c, err := pool.Acquire(ctx)
 	if err != nil {
 		return place{}, inWords(err, storeError("connect", err))
 	}
 	defer c.Release()
+	warnIfReadable(dsn, c.Conn().PgConn().Conn(), cfg.Logger)
 	where, err := lookAround(ctx, c.Conn(), cfg.Logger)
 	if err != nil {
 		return place{}, err
@@ -170,7 +173,7 @@ func orDefault[T int | int64 | time.Duration](v, def T) T {
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.closed.Store(true)
-		s.claims.stop()
+		s.spender.stop()
 		s.pool.Close()
 		s.polls.Close()
 	})

@@ -65,7 +65,9 @@ func (s *Store) SetUserRoles(ctx context.Context, id string, r tokenjar.Roles) e
 func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]string, error) {
 	return write(ctx, s, "set password", func(t *tx) ([]string, error) {
 		epoch, err := replacePassword(t, p)
-		if err != nil {
+		if errors.Is(err, errDone) {
+			return nil, t.confirm()
+		} else if err != nil {
 			return nil, err
 		}
 		kept, err := t.exec(`
@@ -82,7 +84,11 @@ UPDATE sessions SET auth_epoch = $1, auth_time = $2
 	})
 }
 
-// replacePassword writes the hash and returns the new epoch.
+// errDone says that an earlier call has made this change. Its commit was perhaps not confirmed, so this one waits for one.
+var errDone = errors.New("done before")
+
+// replacePassword writes the hash and returns the new epoch. A hash that is the new one already was written by the same
+// change: each has a salt of its own.
 func replacePassword(t *tx, p tokenjar.PasswordChange) (epoch int64, err error) {
 	err = t.first(`
 UPDATE users SET password_hash = $1, auth_epoch = auth_epoch + 1
@@ -91,28 +97,34 @@ RETURNING auth_epoch`, text(p.NewHash), text(p.UserID), text(p.OldHash)).Scan(&e
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return epoch, err
 	}
-	var there bool
-	if err := t.row(`SELECT EXISTS (SELECT 1 FROM users WHERE id = $1)`, text(p.UserID)).Scan(&there); err != nil {
-		return 0, err
+	var stored text
+	err = t.row(`SELECT password_hash FROM users WHERE id = $1`, text(p.UserID)).Scan(&stored)
+	switch {
+	case err != nil:
+		return 0, err // no row: not found
+	case stored == text(p.NewHash) && stored != "":
+		return 0, errDone
 	}
-	if there {
-		return 0, tokenjar.ErrConflict
-	}
-	return 0, tokenjar.ErrNotFound
+	return 0, tokenjar.ErrConflict
 }
 
-// DeleteUser implements [tokenjar.UserAdmin]. The id is remembered, so that CreateUser can refuse it.
+// DeleteUser implements [tokenjar.UserAdmin]. The id is remembered, so that CreateUser can refuse it, and a deletion
+// whose answer was lost can be asked for again.
 func (s *Store) DeleteUser(ctx context.Context, id string) ([]string, error) {
 	return write(ctx, s, "delete user", func(t *tx) ([]string, error) {
 		if err := lockUser(t, id); err != nil {
 			return nil, err
 		}
 		n, err := t.exec(`DELETE FROM users WHERE id = $1`, text(id))
-		if err == nil && n == 0 {
-			err = tokenjar.ErrNotFound
-		}
 		if err != nil {
 			return nil, err
+		}
+		if n == 0 {
+			var before bool
+			if err := t.row(`SELECT true FROM deleted_users WHERE id = $1`, text(id)).Scan(&before); err != nil {
+				return nil, err // no row: not found
+			}
+			return nil, t.confirm()
 		}
 		if _, err := t.exec(`INSERT INTO deleted_users (id) VALUES ($1)`, text(id)); err != nil {
 			return nil, err

@@ -55,6 +55,7 @@ func TestNoStatementWalksATable(t *testing.T) {
 		func() error { _, err := s.AuditTrail(ctx, tokenjar.AuditFilter{UserID: "user"}); return err },
 		func() error { _, err := s.PruneAudit(ctx, time.Hour, 10); return err },
 		func() error { _, err := s.DeleteUser(ctx, "user"); return err },
+		func() error { _, err := s.DeleteUser(ctx, "user"); return err },
 		func() error { _, err := s.News(ctx, time.Now()); return err },
 		func() error { return s.RaiseClaims(ctx, "user", 5) },
 		func() error { _, err := s.PruneSessions(ctx, time.Hour, 10); return err },

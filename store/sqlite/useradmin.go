@@ -62,7 +62,9 @@ func (s *Store) SetUserRoles(ctx context.Context, id string, r tokenjar.Roles) e
 func (s *Store) SetPassword(ctx context.Context, p tokenjar.PasswordChange) ([]string, error) {
 	return write(ctx, s, "set password", func(t *tx) ([]string, error) {
 		epoch, err := replacePassword(t, p)
-		if err != nil {
+		if errors.Is(err, errDone) {
+			return nil, nil
+		} else if err != nil {
 			return nil, err
 		}
 		kept, err := t.exec(`
@@ -79,7 +81,11 @@ UPDATE sessions SET auth_epoch = ?1, auth_time = ?2
 	})
 }
 
-// replacePassword writes the hash and returns the new epoch.
+// errDone says that an earlier call has made this change.
+var errDone = errors.New("done before")
+
+// replacePassword writes the hash and returns the new epoch. A hash that is the new one already was written by the same
+// change: each has a salt of its own.
 func replacePassword(t *tx, p tokenjar.PasswordChange) (epoch int64, err error) {
 	err = t.row(`
 UPDATE users SET password_hash = ?1, auth_epoch = auth_epoch + 1
@@ -88,25 +94,28 @@ RETURNING auth_epoch`, string(p.NewHash), p.UserID, string(p.OldHash)).Scan(&epo
 	if !errors.Is(err, sql.ErrNoRows) {
 		return epoch, err
 	}
-	var there bool
-	if err := t.row(`SELECT EXISTS (SELECT 1 FROM users WHERE id = ?1)`, p.UserID).Scan(&there); err != nil {
-		return 0, err
+	var stored string
+	err = t.row(`SELECT password_hash FROM users WHERE id = ?1`, p.UserID).Scan(&stored)
+	switch {
+	case err != nil:
+		return 0, err // no row: not found
+	case stored == string(p.NewHash) && stored != "":
+		return 0, errDone
 	}
-	if there {
-		return 0, tokenjar.ErrConflict
-	}
-	return 0, tokenjar.ErrNotFound
+	return 0, tokenjar.ErrConflict
 }
 
-// DeleteUser implements [tokenjar.UserAdmin]. The id is remembered, so that CreateUser can refuse it.
+// DeleteUser implements [tokenjar.UserAdmin]. The id is remembered, so that CreateUser can refuse it, and a deletion
+// whose answer was lost can be asked for again.
 func (s *Store) DeleteUser(ctx context.Context, id string) ([]string, error) {
 	return write(ctx, s, "delete user", func(t *tx) ([]string, error) {
 		n, err := t.exec(`DELETE FROM users WHERE id = ?1`, id)
-		if err == nil && n == 0 {
-			err = tokenjar.ErrNotFound
-		}
 		if err != nil {
 			return nil, err
+		}
+		if n == 0 {
+			var before bool
+			return nil, t.row(`SELECT true FROM deleted_users WHERE id = ?1`, id).Scan(&before) // no row: not found
 		}
 		if _, err := t.exec(`INSERT INTO deleted_users (id) VALUES (?1)`, id); err != nil {
 			return nil, err

@@ -166,6 +166,31 @@ func testSetPassword(t *testing.T, open opener) {
 		e.want(tokenjar.OutcomeEnded, r)
 		equal(e, "reason", e.read(s).RevokeReason, tokenjar.ReasonPasswordChanged)
 	})
+	e.sub("a change that was made before is reported as done, and ends no session that came after it", func(e *env) {
+		user := e.userWith("old")
+		kept := e.login(user)
+		p := tokenjar.PasswordChange{UserID: user, OldHash: "old", NewHash: "new", Keep: kept.id}
+		change(p)
+		after := e.login(user, func(n *tokenjar.NewSession) { n.AuthEpoch = 1 })
+		before := userOf(e, user)
+		for _, keep := range []string{kept.id, ""} {
+			p.Keep = keep
+			equal(e, "ended", len(change(p)), 0)
+		}
+		equal(e, "user", userOf(e, user), before)
+		equal(e, "kept session is live", live(e, kept), true)
+		equal(e, "later session is live", live(e, after), true)
+
+		change(tokenjar.PasswordChange{UserID: user, OldHash: "new", NewHash: "newer", Keep: kept.id})
+		_, err := e.SetPassword(e.Context(), p) // its own answer is too old to be given
+		wantError(e, err, tokenjar.ErrConflict)
+		equal(e, "hash", string(userOf(e, user).PasswordHash), "newer")
+	})
+	e.sub("nobody's password is taken for one that was set", func(e *env) {
+		user := e.userWith("")
+		_, err := e.SetPassword(e.Context(), tokenjar.PasswordChange{UserID: user, OldHash: "old"})
+		wantError(e, err, tokenjar.ErrConflict)
+	})
 	e.sub("hash that was replaced meanwhile: conflict, and nothing changes", func(e *env) {
 		user := e.userWith("now")
 		s := e.login(user)
@@ -249,11 +274,25 @@ func testDeleteUser(t *testing.T, open opener) {
 		err = e.CreateUser(e.Context(), tokenjar.User{ID: newID(), Username: "taker", Email: "keeper@example.org"})
 		wantError(e, err, tokenjar.ErrConflict)
 	})
-	e.sub("unknown user, or one deleted before, is not found", func(e *env) {
+	e.sub("one that was deleted before is reported as deleted, and nothing more happens", func(e *env) {
 		id := e.user()
+		s := e.login(id)
 		_, err := e.DeleteUser(e.Context(), id)
 		must(e, err)
-		for _, id := range []string{id, newID(), ""} {
+		row := e.read(s)
+		for range 2 {
+			e.clock.advance(time.Minute)
+			ended, err := e.DeleteUser(e.Context(), id)
+			must(e, err)
+			equal(e, "ended", len(ended), 0)
+		}
+		row.ReadAt = e.clock.now()
+		equal(e, "session", e.read(s), row)
+		_, err = e.User(e.Context(), id)
+		wantError(e, err, tokenjar.ErrNotFound)
+	})
+	e.sub("unknown user is not found", func(e *env) {
+		for _, id := range []string{newID(), ""} {
 			ended, err := e.DeleteUser(e.Context(), id)
 			wantError(e, err, tokenjar.ErrNotFound)
 			equal(e, "ended", len(ended), 0)

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -83,6 +83,48 @@ export async function startDemo(t, { accessLifetime = '4s' } = {}) {
   const demo = await Promise.race([ready, exit]);
   await Promise.race([answers(`${demo.origin}/auth/session`), exit]);
   return demo;
+}
+
+/**
+ * Starts `tokenjar serve` in a folder of its own with one user, and stops it when the test ends. settings are lines of
+ * tokenjar.yaml beside those that make it a test.
+ */
+export async function startServe(t, settings) {
+  const folder = mkdtempSync(join(scratch, 'serve-'));
+  const user = { username: 'ada', password: 'correct horse battery staple' };
+  writeFileSync(join(folder, 'tokenjar.yaml'), `listen: 127.0.0.1:0\ntoken: {access_lifetime: 4s}\n${settings}`);
+  const run = async (...args) => spawn(await binary(), args, { cwd: folder, stdio: ['pipe', 'pipe', 'pipe'] });
+  const create = await run('users', 'create', user.username, '--email', 'ada@example.com', '--password-stdin');
+  let complaint = '';
+  create.stderr.setEncoding('utf8').on('data', (text) => (complaint += text));
+  create.stdin.end(`${user.password}\n`);
+  const [code] = await once(create, 'exit');
+  if (code !== 0) throw new Error(`users create: exit code ${code}: ${complaint}`);
+  const child = await run('serve');
+  let output = '';
+  const log = [];
+  child.stderr.setEncoding('utf8').on('data', (text) => log.push(text));
+  const exit = once(child, 'exit').then(([code, signal]) => {
+    throw new Error(`tokenjar serve ended (${code ?? signal}) before it was ready:\n${output}${log.join('')}`);
+  });
+  exit.catch(() => {}); // the end that we asked for is no error
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    const hard = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await once(child, 'exit');
+    clearTimeout(hard);
+  });
+  const ready = new Promise((resolve) => {
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      output += text;
+      const origin = /http:\/\/localhost:\d+/.exec(output)?.[0];
+      if (origin) resolve(origin);
+    });
+  });
+  const origin = await Promise.race([ready, exit]);
+  await Promise.race([answers(`${origin}/auth/session`), exit]);
+  return { origin, folder, ...user };
 }
 
 async function answers(url) {

@@ -7,6 +7,7 @@
 //	go run ./test/figures requests         behind our guard and behind others, beside a bare handler: it needs wrk
 //	go run ./test/figures rows             one of the parts with a million sessions: rows, sustained, prune, million
 //	go run ./test/figures nodes            several nodes on one PostgreSQL, behind nginx
+//	go run ./test/figures proxy streams    a request through the proxy, beside nginx and httputil: it needs nginx and wrk
 //	go run ./test/figures suite            the test suite: its time and its number of cases
 //
 // It reads Linux's /proc. Client and server share the machine, so a quiet one with at least two cores is needed.
@@ -48,11 +49,13 @@ type size struct {
 	clients  []int         // who refresh at once
 	few      int           // sessions in a small table
 	many     int           // and in a large one
+	sockets  int           // WebSockets open at once
+	unused   int           // connections without a request
 }
 
 var usual = size{
 	rounds: 5, window: time.Second, users: 1000, sessions: 1000, starts: 21, settle: 10 * time.Second,
-	others: 8, waiting: 64, beyond: 32, clients: []int{1, 8, 64}, few: 1000, many: 1_000_000,
+	others: 8, waiting: 64, beyond: 32, clients: []int{1, 8, 64}, few: 1000, many: 1_000_000, sockets: 2_000, unused: 10_000,
 }
 
 // parts are what can be measured.
@@ -62,7 +65,8 @@ var parts = []struct {
 }{
 	{"login", (*run).login}, {"refresh", (*run).refresh}, {"store", (*run).store}, {"process", (*run).process},
 	{"requests", (*run).requests}, {"rows", (*run).rows}, {"sustained", (*run).sustained}, {"prune", (*run).prune},
-	{"million", (*run).million}, {"nodes", (*run).nodes}, {"suite", (*run).suite},
+	{"million", (*run).million}, {"nodes", (*run).nodes},
+	{"proxy", (*run).proxy}, {"streams", (*run).streams}, {"suite", (*run).suite},
 }
 
 func main() {

@@ -439,7 +439,7 @@ var sessionWeakenings = []weakening{
 		"case false:",
 		sqlite, "TestF06OpenRefusesWithTheReason"},
 
-	{"in PostgreSQL the claim does not ask for the newest token", "store/postgres/batch.go",
+	{"in PostgreSQL the spend does not ask for the newest token", "store/postgres/batch.go",
 		"AND s.current_hash = r.presented AND",
 		"AND r.presented = r.presented AND",
 		postgres, "TestContract/as_it_is,_on_two_nodes/rotation,_by_table"},

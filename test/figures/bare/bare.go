@@ -21,9 +21,11 @@ func Hash() { argon2.IDKey([]byte("correct horse battery"), make([]byte, 16), 2,
 func Slots() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
 // Main runs the server until the process is killed. POST /hash does one hash, in a slot unless -slots is 0; everything
-// else is answered at once.
+// else is answered at once. With -to it is a reverse proxy instead.
 func Main() {
 	slots := flag.Int("slots", Slots(), "hashes at once; 0 for as many as are asked for")
+	to := flag.String("to", "", "address of the service to be a proxy for")
+	tuned := flag.Bool("tuned", false, "be the proxy that net/http can be at best")
 	flag.Parse()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,10 +42,18 @@ func Main() {
 		Hash()
 		answer(w)
 	})
+	mux.HandleFunc("/live", holdSocket)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { answer(w) })
+	var handler http.Handler = mux
+	if *to != "" {
+		if handler, err = newProxy(*to, *tuned); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	address := listener.Addr().(*net.TCPAddr)
 	fmt.Printf("bare serves http://localhost:%d (listening on %s)\n", address.Port, address)
-	fmt.Fprintln(os.Stderr, http.Serve(listener, mux))
+	fmt.Fprintln(os.Stderr, http.Serve(listener, handler))
 	os.Exit(1)
 }
 

@@ -92,8 +92,8 @@ func TestRotateDecidesAndWritesExactlyWhatJudgeSays(t *testing.T) {
 	cfg.Now, cfg.Timeout = func() time.Time { return now }, time.Minute
 	alone, together := openAt(t, dsn, cfg, tuning{batch: 1}), openAt(t, dsn, cfg, tuning{always: true})
 	ways := map[string]func(context.Context, tokenjar.Rotation) (tokenjar.Verdict, error){
-		"a claim of its own":    alone.Rotate,
-		"a claim in a batch":    together.Rotate,
+		"a spend of its own":    alone.Rotate,
+		"a spend in a batch":    together.Rotate,
 		"without the fast path": alone.judge,
 	}
 	var fast, slow atomic.Int64
@@ -143,7 +143,7 @@ func TestABatchDecidesAsItsRotationsOneByOne(t *testing.T) {
 	cfg.Now, cfg.Timeout = func() time.Time { return now }, time.Minute
 	s := openAt(t, dsn, cfg, tuning{})
 	rapid.Check(t, func(t *rapid.T) {
-		var batch []*claim
+		var batch []*spend
 		want := make(map[string]bool) // whether a session is rotated
 		for range rapid.IntRange(1, 5).Draw(t, "sessions") {
 			row := drawRow(t, now)
@@ -151,17 +151,17 @@ func TestABatchDecidesAsItsRotationsOneByOne(t *testing.T) {
 				t.Fatal(err)
 			}
 			want[row.ID] = false
-			for range rapid.IntRange(1, 4).Draw(t, "claims") {
+			for range rapid.IntRange(1, 4).Draw(t, "spends") {
 				r := drawRotation(t, row)
-				r.UserGone = false // is judged without a claim
+				r.UserGone = false // is judged without a spend
 				if row.Judge(r, now).Outcome == tokenjar.OutcomeRotated {
 					want[row.ID] = true
 				}
-				batch = append(batch, &claim{r: r})
+				batch = append(batch, &spend{r: r})
 			}
 		}
 		batch = rapid.Permutation(batch).Draw(t, "order")
-		err := s.claims.onConnection(func(ctx context.Context, conn *pgxpool.Conn) error { return claimMany(ctx, conn, s, batch) })
+		err := s.spender.onConnection(func(ctx context.Context, conn *pgxpool.Conn) error { return spendMany(ctx, conn, s, batch) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,12 +172,12 @@ func TestABatchDecidesAsItsRotationsOneByOne(t *testing.T) {
 			}
 			won[q.r.SessionID]++
 			if q.session.ID != q.r.SessionID || q.session.CurrentHash != q.r.Successor || q.session.UserAgent != q.r.UserAgent {
-				t.Fatalf("a claim got the row of another one: %+v and %+v", q.r, q.session)
+				t.Fatalf("a spend got the row of another one: %+v and %+v", q.r, q.session)
 			}
 		}
 		for id, rotated := range want {
 			if got := won[id]; got > 1 || (got == 1) != rotated {
-				t.Fatalf("session %s was claimed %d times, and should be rotated: %v", id, got, rotated)
+				t.Fatalf("session %s was spent %d times, and should be rotated: %v", id, got, rotated)
 			}
 		}
 	})
