@@ -38,6 +38,7 @@ const (
 	MethodNotAllowed     Code = "method_not_allowed"     // 405: the Allow header says which methods are
 	BadPath              Code = "bad_path"               // 400: two programs may read the path differently
 	MisdirectedHost      Code = "misdirected_host"       // 421: the Host is not that of public_url
+	ProxyMisconfigured   Code = "proxy_misconfigured"    // 403: a proxy asks about a request and does not say about which
 	Conflict             Code = "conflict"               // 409: taken, or changed meanwhile
 	StoreUnavailable     Code = "store_unavailable"      // 503: a store or database does not answer; nobody is signed out
 	KeysUnavailable      Code = "keys_unavailable"       // 503: the keys to verify with cannot be fetched
@@ -115,6 +116,8 @@ var kinds = map[Code]kind{
 		"The path has dot segments, doubled slashes, or characters or escapes that two programs may read differently."},
 	MisdirectedHost: {http.StatusMisdirectedRequest, FixConfig, "Not this host",
 		"This server does not answer for that host. Use the configured public_url."},
+	ProxyMisconfigured: {http.StatusForbidden, FixConfig, "Proxy not configured",
+		"The proxy in front asks whether a request may pass, and does not say which one."},
 	Conflict: {http.StatusConflict, FixRequest, "Conflict",
 		"That is taken, or was changed meanwhile."},
 	StoreUnavailable: {http.StatusServiceUnavailable, Retry, "Temporarily unavailable",
@@ -215,7 +218,7 @@ func Codes() []Code {
 	return []Code{
 		InvalidCredentials, NotAuthenticated, TokenInvalid, TokenExpired, TokenRevoked, WrongTokenType, RefreshMissing,
 		SessionEnded, SessionReused, CSRFFailed, OriginNotAllowed, InsufficientScope, PermissionDenied, StepUpRequired, RateLimited, ValidationFailed, UnsupportedMediaType,
-		BodyTooLarge, HeaderTooLarge, NotFound, MethodNotAllowed, BadPath, MisdirectedHost, Conflict, StoreUnavailable, KeysUnavailable,
+		BodyTooLarge, HeaderTooLarge, NotFound, MethodNotAllowed, BadPath, MisdirectedHost, ProxyMisconfigured, Conflict, StoreUnavailable, KeysUnavailable,
 		UpstreamUnavailable, UpstreamTimeout, Overloaded, ClaimsTooLarge, Internal,
 	}
 }

@@ -108,6 +108,18 @@ func (c Config) Check() error {
 				shown(c.Admin.Listen)), "listen")
 		}
 	}
+	if audience := c.Admin.ForwardAuthAudience; audience != "" {
+		switch {
+		case c.Admin.ForwardAuth == "":
+			wrong("admin.forward_auth_audience", errors.New("has no effect without admin.forward_auth: remove it, or say which proxy asks"),
+				"admin.forward_auth")
+		case audience == c.Token.Audience || audience == c.Token.Issuer || audience == strings.TrimSuffix(c.PublicURL, "/"):
+			wrong("admin.forward_auth_audience", fmt.Errorf("%s is our own: a service could use its tokens on us; name the services, "+
+				"as https://orders.internal", shown(audience)), "token.audience", "token.issuer", "public_url")
+		case len(audience) > 255:
+			wrong("admin.forward_auth_audience", errors.New("is longer than 255 bytes"))
+		}
+	}
 	if c.Admin.ForwardAuth != "" && c.Admin.Listen == "" {
 		wrong("admin.forward_auth", errors.New("needs admin.listen, where it is served: set that, as to 127.0.0.1:9090"), "admin.listen")
 	}
@@ -261,7 +273,7 @@ func (c Config) warnings(sslmode string) []string {
 		routeWarnings(warn, site.routesKey, site.routes)
 	}
 	if c.Admin.Listen != "" && !loopbackAddress(c.Admin.Listen) {
-		warn("admin.listen %s can be reached over the network: see to it that only your monitoring does", c.Admin.Listen)
+		warn("admin.listen %s can be reached over the network: see to it that only your monitoring and your proxy do", c.Admin.Listen)
 	}
 	return out
 }

@@ -109,8 +109,9 @@ type Limits struct {
 
 // Admin says where operators look.
 type Admin struct {
-	Listen      string `key:"listen" default:"" doc:"Address and port of a listener of its own for GET /metrics, and for /forward-auth if forward_auth is set; off by default. Whoever reaches it can ask them."`
-	ForwardAuth string `key:"forward_auth" default:"" enum:"nginx traefik caddy envoy" doc:"Tell other proxies, at /forward-auth of the listener admin.listen, whether a request may pass: in the dialect of nginx, traefik, caddy or envoy. Empty: off."`
+	Listen              string `key:"listen" default:"" doc:"Address and port of a listener of its own for GET /metrics, and for /forward-auth if forward_auth is set; off by default. Whoever reaches it can ask them."`
+	ForwardAuth         string `key:"forward_auth" default:"" enum:"nginx traefik caddy envoy" doc:"Tell other proxies, at /forward-auth of the listener admin.listen, whether a request may pass: in the dialect of nginx, traefik, caddy or envoy. Empty: off."`
+	ForwardAuthAudience string `key:"forward_auth_audience" default:"" doc:"Claim aud of the tokens that the services behind that proxy get; default public_url with /forward-auth behind it. It must not be that of access tokens."`
 }
 
 // Password says which passwords may be chosen and how many are checked at once.

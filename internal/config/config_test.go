@@ -221,6 +221,12 @@ func TestMistakes(t *testing.T) {
 			file: "listen: 8080\n",
 			flag: map[string]string{"listen": "127.0.0.1:1"},
 			want: []string{"tokenjar.yaml:1: listen: must be text, not a number: write it as 127.0.0.1:8080"}},
+		{name: "tokens for services behind no proxy",
+			file: "admin: {listen: 127.0.0.1:9090, forward_auth_audience: orders}\n",
+			want: []string{"tokenjar.yaml:1: admin.forward_auth_audience: has no effect without admin.forward_auth: remove it, or say which proxy asks"}},
+		{name: "tokens for services that are good for us",
+			file: "public_url: https://app.example.com\nadmin: {listen: 127.0.0.1:9090, forward_auth: caddy, forward_auth_audience: \"https://app.example.com\"}\n",
+			want: []string{`tokenjar.yaml:2: admin.forward_auth_audience: "https://app.example.com" is our own: a service could use its tokens on us; name the services, as https://orders.internal`}},
 		{name: "O-03 CORS origins that are none",
 			file: "public_url: https://app.example.com\ncors:\n  allowed_origins: [\"*\", \"null\", https://*.example.com, https://a.example.com/app, https://a.example.com., //a.example.com, \".*\", https://app.example.com@evil.example]\n",
 			want: []string{

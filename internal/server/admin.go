@@ -11,8 +11,8 @@ import (
 	"github.com/tokenjar/tokenjar/problem"
 )
 
-// The admin listener serves those who run the server: metrics and health, on an address of its own that browsers do not
-// reach. It is off by default. Nothing of it is on the public listener.
+// The admin listener serves those who run the server: metrics, health, and a proxy that asks who may pass, on an address of its
+// own that browsers do not reach. It is off by default. Nothing of it is on the public listener.
 
 // listenAdmin returns nil when no address is set.
 func listenAdmin(cfg config.Config) (net.Listener, error) {
@@ -38,8 +38,8 @@ func (s *Server) AdminAddr() net.Addr {
 	return s.admin.Addr()
 }
 
-// adminHandler serves the three paths and nothing else. Requests are not logged: they come every few seconds, and they
-// change nothing.
+// adminHandler serves the four paths and nothing else. Requests are not logged: they come every few seconds, and they
+// change nothing. What a proxy asks about is: it is a client's request.
 func (s *Server) adminHandler() http.Handler {
 	scrape := s.metrics.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -49,15 +49,17 @@ func (s *Server) adminHandler() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		switch r.URL.EscapedPath() {
-		case "/metrics":
+		switch path := r.URL.EscapedPath(); {
+		case s.asked.asks(r):
+			s.asked.ServeHTTP(w, r)
+		case path == "/metrics":
 			if r.Method != http.MethodGet && r.Method != http.MethodHead {
 				h.Set("Allow", "GET, HEAD")
 				problem.Write(w, r, problem.New(problem.MethodNotAllowed))
 				return
 			}
 			scrape.ServeHTTP(w, r)
-		case "/healthz", "/readyz":
+		case path == "/healthz", path == "/readyz":
 			s.api.ServeHTTP(w, r)
 		default:
 			problem.Write(w, r, problem.New(problem.NotFound))

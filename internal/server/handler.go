@@ -142,12 +142,17 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			s.metrics.End(rec.route, r.Method, rec.status, code, took)
 			clientIP := s.proxies.ClientIP(r)
 			s.noteAddress(r, clientIP)
-			s.log.LogAttrs(ctx, levelOf(rec.status), "request",
+			line := []slog.Attr{
 				slog.String("request_id", id),
 				slog.String("method", clip(r.Method)), slog.String("path", path),
 				slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
 				slog.String("problem", code),
-				slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("client_ip", clientIP))
+				slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("client_ip", clientIP),
+			}
+			if rec.asked {
+				line = append(line, slog.Bool("forward_auth", true))
+			}
+			s.log.LogAttrs(ctx, levelOf(rec.status), "request", line...)
 			if abort {
 				panic(http.ErrAbortHandler)
 			}
@@ -206,6 +211,7 @@ func odd(r rune) bool { return r < ' ' || r > '~' }
 type recorder struct {
 	http.ResponseWriter
 	route  *metrics.Route
+	asked  bool // a proxy asks about it, and sends it on itself
 	status int
 	bytes  int64
 }

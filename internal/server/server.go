@@ -73,6 +73,7 @@ type Server struct {
 	limits    limits
 	listener  *connections
 	admin     net.Listener // nil when there is none
+	asked     *forwardAuth // nil when no proxy asks
 	heapFloor int64        // bytes; 0 leaves the collector alone
 	proxies   *clientip.Resolver
 	unknown   unknownAddresses
@@ -168,6 +169,9 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 			return nil, err
 		}
 		s.metrics.FollowProxy(s.proxy.Stats)
+	}
+	if s.asked, err = s.newForwardAuth(cfg.Admin); err != nil {
+		return nil, err
 	}
 	if s.patterns, err = newPatterns(s.metrics, s.api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
 		return nil, err
