@@ -35,7 +35,7 @@ var fixed = map[string]bool{"default-src": true, "base-uri": true, "object-src":
 type policy map[string][]string
 
 // newPolicy returns the policy of an application at an origin, with what its operator adds.
-func newPolicy(public *url.URL, extra []string) (policy, error) {
+func newPolicy(public *url.URL, extra string) (policy, error) {
 	socket := map[string]string{"http": "ws", "https": "wss"}[public.Scheme] + "://" + public.Host // to some browsers not 'self'
 	p := policy{
 		"default-src": {"'self'"}, "script-src": {"'self'"}, "style-src": {"'self'"}, "img-src": {"'self'", "data:", "blob:"},
@@ -45,8 +45,7 @@ func newPolicy(public *url.URL, extra []string) (policy, error) {
 	if err := CheckSources(extra); err != nil {
 		return nil, err
 	}
-	for _, item := range extra {
-		words := strings.Fields(item)
+	for _, words := range additions(extra) {
 		name := words[0]
 		if p[name] == nil { // would be default-src's
 			p[name] = slices.Clone(p["default-src"])
@@ -60,42 +59,52 @@ func newPolicy(public *url.URL, extra []string) (policy, error) {
 // 2.3.1). A source that is every host has to be written as such a list.
 var source = regexp.MustCompile(`^(data:|blob:|mediastream:|((https?|wss?)://)?(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~/%-]*)?|'sha(256|384|512)-[A-Za-z0-9+/_-]+={0,2}')$`)
 
-// CheckSources reports what is wrong with additions to the policy. Each is a directive and its sources, as in
-// "connect-src https://api.example.com wss://live.example.com".
+// additions returns what is added: each a directive and its sources.
+func additions(text string) (all [][]string) {
+	for item := range strings.SplitSeq(text, ";") {
+		if words := strings.Fields(item); len(words) > 0 {
+			all = append(all, words)
+		}
+	}
+	return all
+}
+
+// CheckSources reports what is wrong with additions to the policy. They are written as in a policy: directives and their
+// sources, with semicolons between them, as in "connect-src https://api.example.com wss://live.example.com; img-src
+// https://tiles.example.com".
 //
 // Scripts cannot be allowed wherever they stand ('unsafe-inline'): that is what the policy is for. Styles can, for libraries
 // that write style elements while they run.
-func CheckSources(items []string) error {
+func CheckSources(text string) error {
 	var errs []error
-	wrong := func(i int, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("item %d: "+format, append([]any{i + 1}, args...)...))
-	}
-	for i, item := range items {
-		words := strings.Fields(item)
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, words := range additions(text) {
 		if len(words) < 2 {
-			wrong(i, "%q is no addition: write a directive and its sources, as \"connect-src https://api.example.com\"", item)
+			wrong("%q is no addition: write a directive and its sources, as connect-src https://api.example.com", words[0])
 			continue
 		}
 		name := words[0]
 		switch {
 		case fixed[name]:
-			wrong(i, "%s cannot be changed", name)
+			wrong("%s cannot be changed", name)
 			continue
 		case !slices.Contains(policyOrder, name):
-			wrong(i, "%q is no directive that can be added to: use one of %s", name, strings.Join(addable(), ", "))
+			wrong("%q is no directive that can be added to: use one of %s", name, strings.Join(addable(), ", "))
 			continue
 		}
 		for _, word := range words[1:] {
 			switch {
+			case slices.Contains(policyOrder, word):
+				wrong("%s: a semicolon is missing before %s", name, word)
 			case source.MatchString(word):
 			case word == "'unsafe-inline'" && name == "style-src":
 			case (word == "'wasm-unsafe-eval'" || word == "'unsafe-eval'") && name == "script-src":
 			default:
-				wrong(i, "%s: %q is no source that can be added: write addresses, as https://api.example.com", name, word)
+				wrong("%s: %q is no source that can be added: write addresses, as https://api.example.com", name, word)
 			}
 		}
 		if name == "script-src" && (slices.Contains(words, "data:") || slices.Contains(words, "blob:")) {
-			wrong(i, "script-src: data: and blob: let a page run any text as a script")
+			wrong("script-src: data: and blob: let a page run any text as a script")
 		}
 	}
 	return errors.Join(errs...)

@@ -22,7 +22,7 @@ type Config struct {
 	// PublicURL is the address under which browsers know the application: the pages may open WebSockets there.
 	PublicURL string
 	// Sources are added to the Content Security Policy of the pages: see [CheckSources].
-	Sources []string
+	Sources string
 	// Logger is told what of a page its policy forbids. Default: slog.Default().
 	Logger *slog.Logger
 }

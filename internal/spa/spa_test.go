@@ -65,7 +65,7 @@ func app(extra map[string]string) map[string]string {
 
 func open(t testing.TB, dir string, sources ...string) *spa.Site {
 	t.Helper()
-	s, err := spa.Open(spa.Config{Dir: dir, PublicURL: "https://app.example.com", Sources: sources, Logger: slog.New(slog.DiscardHandler)})
+	s, err := spa.Open(spa.Config{Dir: dir, PublicURL: "https://app.example.com", Sources: strings.Join(sources, "; "), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
