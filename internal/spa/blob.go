@@ -56,13 +56,14 @@ type folder struct {
 	seed  maphash.Seed
 	loads [16]sync.Mutex // one load of a name at a time
 
-	mu   sync.RWMutex
-	kept map[string]*blob
-	used int64 // bytes
+	mu      sync.RWMutex
+	kept    map[string]*blob
+	used    int64             // bytes
+	outputs map[string]output // by folder; as many as there are
 }
 
 func newFolder(dir string, policy func(string, []byte) string) *folder {
-	return &folder{dir: dir, most: maxKept, policy: policy, seed: maphash.MakeSeed(), kept: map[string]*blob{}}
+	return &folder{dir: dir, most: maxKept, policy: policy, seed: maphash.MakeSeed(), kept: map[string]*blob{}, outputs: map[string]output{}}
 }
 
 // stat returns what is known of a regular file, [fs.ErrNotExist] if there is none of that name. It may lie outside, where a

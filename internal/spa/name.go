@@ -52,19 +52,28 @@ func isOdd(part string) bool {
 //   - Vite, Rollup: the last 8 of letters, figures, - and _, after a hyphen or dot: index-BX3k9f2a.js
 //   - Angular: the same of capitals and figures: chunk-4XYZ7ABC.js
 //   - SvelteKit: all of _app/immutable/
+//
+// Some hashes look like words (index-DiwrgTda.js): see [folder.isOutput].
 func isHashed(name string) bool {
-	if strings.HasPrefix(name, "_app/immutable/") {
-		return true
-	}
+	return strings.HasPrefix(name, "_app/immutable/") || hasPart(name, func(s string) bool { return isHexHash(s) || isShortHash(s) })
+}
+
+// mayBeHashed reports whether a name has a part as Vite and Rollup write them, or people.
+func mayBeHashed(name string) bool {
+	return isHashed(name) || hasPart(name, func(s string) bool { return shortHash.MatchString(s) && changes(s) > 0 })
+}
+
+// hasPart reports whether what stands where build tools put the hash is one.
+func hasPart(name string, isHash func(string) bool) bool {
 	parts := strings.Split(path.Base(name), ".")
 	for i, part := range parts[:len(parts)-1] {
-		if i > 0 && (isHexHash(part) || isShortHash(part)) { // main.073c9b0a.js
+		if i > 0 && isHash(part) { // main.073c9b0a.js
 			return true
 		}
-		if j := strings.LastIndexByte(part, '-'); j > 0 && isHexHash(part[j+1:]) {
+		if j := strings.LastIndexByte(part, '-'); j > 0 && isHash(part[j+1:]) {
 			return true
 		}
-		if j := len(part) - 8; j > 1 && part[j-1] == '-' && isShortHash(part[j:]) {
+		if j := len(part) - 8; j > 1 && part[j-1] == '-' && isHash(part[j:]) { // with a hyphen in it
 			return true
 		}
 	}

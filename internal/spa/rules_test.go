@@ -3,6 +3,7 @@ package spa_test
 import (
 	"bytes"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,10 +27,42 @@ func TestHashedNames(t *testing.T) {
 		"app-version2.js", "apple-touch-icon-precomposed.png", "my-long-component.js", "robots.txt", "sw.js", "report-2024-01-15.pdf", "README-OVERVIEW.md",
 		"workbox-config.js", "assets/img-overView.svg", "jquery-3.7.1.min.js", "logo.deadbeef.png", "x.20240131.js", "BX3k9f2a.js", "-BX3k9f2a.js", "font-iPhone15.woff2",
 		"manifest.webmanifest", "noext-BX3k9f2a", "index-BX3k9f2a1.js", "fallback-language.js", "page-HTML5App.svg", "decade-2024abcd", "immutable/x.js",
-		"index-DiwrgTda.js", // a hash, and might be two words
+		"index-DiwrgTda.js", "index-BPVdQZPI.css", // hashes, and might be words: TestHashesThatLookLikeWords
 	} {
 		if spa.IsHashed(name) {
 			t.Errorf("%s: would be kept for a year under a name that people write", name)
+		}
+	}
+}
+
+// Names that are a hash or words are a hash where everything beside them is what a build tool writes.
+func TestHashesThatLookLikeWords(t *testing.T) {
+	for name, c := range map[string]struct {
+		beside []string
+		want   bool
+	}{
+		"beside others of a build":          {[]string{"vendor-C4f9x2aZ.js", "vendor-C4f9x2aZ.js.map", "vendor-C4f9x2aZ.js.br", "more-BfJ6p1uu.js"}, true},
+		"beside a name that a person wrote": {[]string{"vendor-C4f9x2aZ.js", "logo.png"}, false},
+		"beside a word of eight letters":    {[]string{"vendor-C4f9x2aZ.js", "icon-maskable.png"}, false},
+		"beside others that may be words":   {[]string{"user-DataGrid.js"}, false},
+		"alone":                             {nil, false},
+	} {
+		dir := t.TempDir()
+		files := app(map[string]string{"out/index-DiwrgTda.js": "let a"})
+		for _, other := range c.beside {
+			files["out/"+other] = "x"
+		}
+		write(t, dir, files)
+		s := open(t, dir)
+		for range 2 {
+			if got := ask(t, s, "GET", "/out/index-DiwrgTda.js").Header().Get("Cache-Control"); (got == immutable) != c.want {
+				t.Errorf("%s: %s", name, got)
+			}
+			age(t, filepath.Join(dir, "out"), longAgo) // settled
+		}
+		write(t, dir, map[string]string{"out/by-hand.js": "x"})
+		if got := ask(t, s, "GET", "/out/index-DiwrgTda.js").Header().Get("Cache-Control"); got == immutable {
+			t.Errorf("%s, after a file was put there by hand: %s", name, got)
 		}
 	}
 }

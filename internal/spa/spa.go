@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 	"sync"
 
@@ -89,12 +90,12 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		problem.Write(w, r, problem.New(problem.MethodNotAllowed))
 		return
 	}
-	path, err := pathrule.WithSlashes(pathrule.Raw(r))
+	target, err := pathrule.WithSlashes(pathrule.Raw(r))
 	if err != nil {
 		problem.Write(w, r, problem.New(problem.BadPath))
 		return
 	}
-	if name := fileName(path); name != "" {
+	if name := fileName(target); name != "" {
 		err := s.serve(w, r, name)
 		if err == nil {
 			return
@@ -105,7 +106,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	h.Add("Vary", "Accept, Sec-Fetch-Mode") // what decides
-	if !opensPage(r, path) {
+	if !opensPage(r, target) {
 		if _, err := os.Stat(s.files.dir); err != nil { // everything is missing for the moment
 			problem.Write(w, r, unreadable(err))
 			return
@@ -131,8 +132,8 @@ func unreadable(err error) error {
 //   - no name of a script, style, image or whatever else is served under its extension
 //   - of a browser that says what it does (Fetch Metadata): a navigation, or a request that asks for HTML by name
 //   - of others: whatever does not ask for something else; with an extension, as /users/ada.lovelace, HTML by name
-func opensPage(r *http.Request, path string) bool {
-	ext := extension(path)
+func opensPage(r *http.Request, target string) bool {
+	ext := extension(target)
 	if k, known := kinds[ext]; known && k.mime != htmlType {
 		return false
 	}
@@ -191,7 +192,7 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, name string) error 
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", s.policyOf(kind.mime, original))
 	h.Set("Cache-Control", "no-cache")
-	if !page && isHashed(name) && original.settled && sent.settled {
+	if !page && original.settled && sent.settled && s.isImmutable(name) {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	if page {
@@ -203,6 +204,11 @@ func (s *Site) serve(w http.ResponseWriter, r *http.Request, name string) error 
 	}
 	send(w, r, content, size)
 	return nil
+}
+
+// isImmutable reports whether a name stands for one content for ever.
+func (s *Site) isImmutable(name string) bool {
+	return isHashed(name) || mayBeHashed(name) && s.files.isOutput(path.Dir(name))
 }
 
 // packed returns a file in a coding, nil if it is not to be had: from the file beside it, or packed here.
