@@ -208,5 +208,14 @@ func (f *frontend) serve(w http.ResponseWriter, r *http.Request, at place) {
 	}
 }
 
+// addresses are where we listen ourselves, and no service can be.
+func (s *Server) addresses() []string {
+	all := []string{s.listener.Addr().String()}
+	if s.admin != nil {
+		all = append(all, s.admin.Addr().String())
+	}
+	return all
+}
+
 // publicURL returns the public URL of the server that listens on a port.
 func publicURL(cfg config.Config, port int) string { return strings.TrimSuffix(cfg.URL(port), "/") }
