@@ -135,7 +135,7 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 		f, err := s.newFrontend(cfg, in, opts)
 		switch {
 		case err != nil && i > 0:
-			return nil, fmt.Errorf("frontends: item %d: %w", i, err)
+			return nil, fmt.Errorf("frontends[%d]: %w", i-1, err)
 		case err != nil:
 			return nil, err
 		}
