@@ -29,19 +29,21 @@ const (
 // A blob is one file as it was read: its bytes and what is said of them.
 type blob struct {
 	info    fs.FileInfo
-	settled bool   // it may be taken for unchanged as long as info is
-	body    []byte // nil of a large file
-	tag     string // strong: made of all its bytes
-	policy  string // of a page
+	began   time.Time // when reading began
+	settled bool      // it may be taken for unchanged as long as info is
+	body    []byte    // nil of a large file
+	tag     string    // strong: made of all its bytes
+	policy  string    // of a page
 
 	once   sync.Once
 	packed *blob // body by gzip; nil when that is not worth it
 	extra  int64 // bytes of packed, as far as they are counted
 }
 
-// same reports whether a file is, as far as its folder tells, what was read.
-func (b *blob) same(info fs.FileInfo) bool {
-	return b.settled && os.SameFile(b.info, info) && b.info.Size() == info.Size() && b.info.ModTime().Equal(info.ModTime())
+// same reports whether a file is, as far as its folder tells, what was read. One that has not settled may be another by now,
+// so it does for requests that came before it was read, and were waiting.
+func (b *blob) same(info fs.FileInfo, since time.Time) bool {
+	return (b.settled || b.began.After(since)) && os.SameFile(b.info, info) && b.info.Size() == info.Size() && b.info.ModTime().Equal(info.ModTime())
 }
 
 // errChanging says that a file did not hold still while it was read.
@@ -87,17 +89,18 @@ func regular(info fs.FileInfo, err error) (fs.FileInfo, error) {
 
 // get returns a file, read anew if it has changed.
 func (f *folder) get(name string) (*blob, error) {
+	since := time.Now()
 	info, err := f.stat(name)
 	if err != nil {
 		return nil, err
 	}
-	if b := f.look(name, info); b != nil {
+	if b := f.look(name, info, since); b != nil {
 		return b, nil
 	}
 	load := &f.loads[maphash.String(f.seed, name)%uint64(len(f.loads))]
 	load.Lock()
 	defer load.Unlock()
-	if b := f.look(name, info); b != nil { // read by another request meanwhile
+	if b := f.look(name, info, since); b != nil { // read by another request meanwhile
 		return b, nil
 	}
 	for range 3 {
@@ -113,10 +116,10 @@ func (f *folder) get(name string) (*blob, error) {
 	return nil, errChanging
 }
 
-func (f *folder) look(name string, info fs.FileInfo) *blob {
+func (f *folder) look(name string, info fs.FileInfo, since time.Time) *blob {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if b := f.kept[name]; b != nil && b.same(info) {
+	if b := f.kept[name]; b != nil && b.same(info, since) {
 		return b
 	}
 	return nil
@@ -124,12 +127,13 @@ func (f *folder) look(name string, info fs.FileInfo) *blob {
 
 // read reads a file as a whole.
 func (f *folder) read(name string) (*blob, error) {
+	began := time.Now()
 	file, before, err := f.open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	b := &blob{info: before, settled: time.Since(before.ModTime()) > settling}
+	b := &blob{info: before, began: began, settled: began.Sub(before.ModTime()) > settling}
 	hash := sha256.New()
 	var n int64
 	if before.Size() <= maxInMemory {
