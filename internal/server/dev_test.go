@@ -69,7 +69,7 @@ func TestADevelopmentServerGetsWhatIsLeftAndNothingOfTheSession(t *testing.T) {
 }
 
 func TestOtherPagesDoNotReachADevelopmentServer(t *testing.T) {
-	seen := make(chan http.Header, 10)
+	seen := make(chan http.Header, 100)
 	w := st.Start(t, st.Setup{Config: func(c *config.Config) {
 		c.SPA.DevServer = upgrader(t, seen).URL
 		c.CSRF.TrustedOrigins = []string{"http://localhost:3999"} // of the API; what builds pages trusts nobody

@@ -173,6 +173,12 @@ func TestAFrontendsPagesAreForeignAtTheOther(t *testing.T) {
 	}
 	w.Refused(t, 403, "origin_not_allowed", "POST", "/auth/login", `{"username":"ada","password":"x"}`, from(adminURL, "same-site"))
 	w.Refused(t, 403, "origin_not_allowed", "POST", "/auth/login", `{"username":"ada","password":"x"}`, at(adminURL), from(shopURL, "same-site"))
+	older := st.Header("Sec-Fetch-Site", "") // of a browser that says no more than the origin
+	w.Refused(t, 403, "origin_not_allowed", "POST", "/auth/login", `{"username":"ada","password":"x"}`, at(adminURL), from(shopURL, ""), older)
+	w.Refused(t, 403, "origin_not_allowed", "POST", "/auth/login", `{"username":"ada","password":"x"}`, from(adminURL, ""), older)
+	if a := w.Send(t, "POST", "/auth/login", `{"username":"ada","password":"`+st.Password+`"}`, at(adminURL), from(adminURL, ""), older); a.Status != 200 {
+		t.Errorf("a page of the frontend itself: %d %s", a.Status, a.Body)
+	}
 	if a := w.Send(t, "GET", "/auth/session", "", st.Header("Origin", adminURL)); a.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("a page of the other frontend may read answers")
 	}
