@@ -12,11 +12,14 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // An AuditEvent is one security decision: who signed in or failed to, what ended a session and why. There is no secret
 // in it, and no text of a client's that could be a password.
 type AuditEvent struct {
+	ID        string // of the event, made once; "" for none
 	At        time.Time
 	Name      string // "login.succeeded", "session.revoked", …
 	Reason    string // a word of ours
@@ -38,7 +41,8 @@ type AuditFilter struct {
 
 // An AuditStore keeps the audit trail. Its methods fail as those of [SessionStore] do.
 type AuditStore interface {
-	// AppendAudit adds events, all or none.
+	// AppendAudit adds events, all or none. One whose ID is there already is passed over: it was added by an earlier call
+	// whose commit was in doubt.
 	AppendAudit(ctx context.Context, events []AuditEvent) error
 	// AuditTrail returns events, the newest first; of one time the last added first.
 	AuditTrail(ctx context.Context, f AuditFilter) ([]AuditEvent, error)
@@ -114,6 +118,7 @@ func (t *auditTrail) settle(now time.Time, all bool) {
 	}
 	for key, e := range t.floods {
 		if n := t.counts[key]; n > 0 {
+			e.ID = newEventID() // beside the first one, which has been kept
 			e.Detail = map[string]string{"further": strconv.Itoa(n)}
 			t.pending = append(t.pending, *e)
 		}
@@ -123,7 +128,7 @@ func (t *auditTrail) settle(now time.Time, all bool) {
 
 // event makes a security decision known: to the log, to the metrics, to the trail. There is one event for each decision.
 func (s *Service) event(ctx context.Context, e AuditEvent) {
-	e.At = s.now().UTC()
+	e.ID, e.At = newEventID(), s.now().UTC()
 	if e.RequestID == "" {
 		e.RequestID = RequestIDFromContext(ctx)
 	}
@@ -149,6 +154,15 @@ func (s *Service) event(ctx context.Context, e AuditEvent) {
 		return
 	}
 	s.audit.pending = append(s.audit.pending, e)
+}
+
+// newEventID returns a random id that begins with the time, so that a store finds those of one moment side by side.
+func newEventID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "" // the system has no random numbers: better twice than not at all
+	}
+	return id.String()
 }
 
 // maxAuditText bounds each text of an event, in bytes.
@@ -188,7 +202,7 @@ func plainText(s string) string {
 }
 
 // flushAudit writes the events that wait at the call, the oldest first. What could not be written waits on, in its
-// place. Events that arrive meanwhile are for the next call, so that a flood of them keeps nothing else waiting.
+// place, and is written once even if it had arrived. Events that arrive meanwhile are for the next call, so that a flood of them keeps nothing else waiting.
 func (s *Service) flushAudit(ctx context.Context) error { return s.writeAudit(ctx, false) }
 
 // writeAudit does so; the last time, with the counts of floods that are not over.

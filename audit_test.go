@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/storehook"
 )
 
 // trail keeps events, or fails.
@@ -39,7 +40,11 @@ func (a *trail) AppendAudit(_ context.Context, events []tokenjar.AuditEvent) err
 	if a.down {
 		return fmt.Errorf("injected: %w", tokenjar.ErrStoreUnavailable)
 	}
-	a.events = append(a.events, events...)
+	for _, e := range events {
+		if !slices.ContainsFunc(a.events, func(have tokenjar.AuditEvent) bool { return e.ID != "" && have.ID == e.ID }) {
+			a.events = append(a.events, e)
+		}
+	}
 	return nil
 }
 
@@ -226,6 +231,41 @@ func TestEveryDecisionStandsInTheTrailOnce(t *testing.T) {
 			t.Errorf("LG-01, LG-03: %+v", e)
 		}
 	}
+}
+
+func TestAnEventWhoseCommitIsInDoubtStandsInTheTrailOnce(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, w *world) {
+		inDoubt := true
+		w.cfg.Store = storehook.Wrap(w.store, func(ctx context.Context, call string, do func(context.Context) error) error {
+			err := do(ctx)
+			if call == "AppendAudit" && inDoubt {
+				inDoubt = false
+				return fmt.Errorf("injected: commit: %w", tokenjar.ErrStoreUnavailable)
+			}
+			return err
+		})
+		w.restart(t)
+		g := w.login(t)
+		w.mustRefresh(t, g)
+		wantErr(t, w.FlushAudit(t.Context()), tokenjar.ErrStoreUnavailable)
+		if err := w.Logout(t.Context(), w.SignedSessions([]string{g.AccessToken}, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.FlushAudit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		list, err := w.store.AuditTrail(t.Context(), tokenjar.AuditFilter{UserID: w.user.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range list {
+			names = append(names, e.Name)
+		}
+		if want := []string{"session.revoked", "refresh.rotated"}; !slices.Equal(names, want) {
+			t.Errorf("the trail holds %q, want %q", names, want)
+		}
+	})
 }
 
 func TestEventsWaitWhileTheTrailFailsAndArriveInOrder(t *testing.T) {

@@ -11,13 +11,13 @@ const (
 	pollEvery  = 250 * time.Millisecond // revocations made elsewhere, and the key ring
 	flushEvery = 200 * time.Millisecond // generations seen, and audit events
 	pruneEvery = time.Minute
-	pruneBatch = 500 // rows deleted at once
+	pruneBatch = 500 // rows looked at, or deleted, at once
 )
 
 // Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes, follows
-// the key ring and moves its keys on, notes which tokens have been used, writes the audit trail, and deletes sessions and
-// audit events that are long over. Faults of the store are logged and tried again. It returns the context's error, and an
-// error at once when it already runs.
+// the key ring and moves its keys on, notes which tokens have been used, writes the audit trail, ends sessions whose sign-in
+// was not answered, and deletes sessions and audit events that are long over. Faults of the store are logged and tried
+// again. It returns the context's error, and an error at once when it already runs.
 func (s *Service) Run(ctx context.Context) error {
 	if !s.runMu.TryLock() {
 		return errors.New("tokenjar: Run is already running")
@@ -39,6 +39,9 @@ func (s *Service) Run(ctx context.Context) error {
 		}},
 		{"end what is bound to sessions that are over", boundEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return boundEvery, s.checkBound(ctx)
+		}},
+		{"end sessions that nobody got", orphanEvery, 3, func(ctx context.Context) (time.Duration, error) {
+			return orphanEvery, s.endOrphans(ctx)
 		}},
 		{"delete what is over", pruneEvery, 1, func(ctx context.Context) (time.Duration, error) {
 			s.revoked.forget(s.now())
@@ -105,10 +108,10 @@ func (s *Service) repeat(ctx context.Context, t task) {
 
 // prune deletes a batch of what has long ended, and reports whether there may be more.
 func (s *Service) prune(ctx context.Context) (more bool, err error) {
-	sessions, err := s.store.PruneSessions(ctx, s.keys.Load().longestAccess+revocationOverlap, pruneBatch)
+	_, more, err = s.store.PruneSessions(ctx, s.keys.Load().longestAccess+revocationOverlap, pruneBatch)
 	if err != nil || s.cfg.Audit == nil {
-		return sessions == pruneBatch, err
+		return more, err
 	}
 	events, err := s.cfg.Audit.PruneAudit(ctx, s.cfg.AuditKeep, pruneBatch)
-	return sessions == pruneBatch || events == pruneBatch, err
+	return more || events == pruneBatch, err
 }

@@ -101,3 +101,36 @@ func TestAWriteThatHangsDoesNotKeepRevocationsFromBeingLearned(t *testing.T) {
 		<-done
 	})
 }
+
+// A crowdedStore has so many sessions that pruning has to look several times, though it deletes none.
+type crowdedStore struct {
+	*memory.Store
+	calls atomic.Int64
+}
+
+func (s *crowdedStore) PruneSessions(context.Context, time.Duration, int) (int, bool, error) {
+	return 0, s.calls.Add(1)%5 != 0, nil
+}
+
+func TestPruningGoesOnAfterAPauseWhileThereIsMore(t *testing.T) {
+	adaHash() // outside of the bubble: everybody shares it
+	synctest.Test(t, func(t *testing.T) {
+		store := &crowdedStore{Store: memory.New(memory.Config{})}
+		w := newWorld(t, func(c *tokenjar.Config) { c.Store, c.Now = store, time.Now })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		for _, at := range []struct {
+			after time.Duration
+			calls int64
+		}{{time.Minute + time.Millisecond, 1}, {200 * time.Millisecond, 2}, {50 * time.Second, 5}, {20 * time.Second, 10}} {
+			time.Sleep(at.after)
+			synctest.Wait()
+			if n := store.calls.Load(); n != at.calls {
+				t.Errorf("%s later the store has been asked %d times, want %d", at.after, n, at.calls)
+			}
+		}
+		stop()
+		<-done
+	})
+}

@@ -118,7 +118,7 @@ func TestS06AChangeOfClaimsIsKeptAsLongAsItIsNeeded(t *testing.T) {
 	for range 9 {
 		w.clock.advance(time.Minute)
 		w.Prune()
-		if _, err := w.store.PruneSessions(t.Context(), 10*time.Minute, 100); err != nil {
+		if _, _, err := w.store.PruneSessions(t.Context(), 10*time.Minute, 100); err != nil {
 			t.Fatal(err)
 		}
 		_, err := w.Authenticate(g.AccessToken)

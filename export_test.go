@@ -7,7 +7,7 @@ import (
 
 // OpenSession opens a session without a password, for tests that are not about signing in: a hash takes its time.
 func (s *Service) OpenSession(ctx context.Context, u User, in Credentials) (Grant, error) {
-	return s.openSession(ctx, u, in, Client{IP: "192.0.2.1", UserAgent: "test"})
+	return s.openSession(ctx, u, s.now(), in, Client{IP: "192.0.2.1", UserAgent: "test"})
 }
 
 // PollRevocations is what Run does every moment.
@@ -61,3 +61,16 @@ func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }
 
 // PruneStore deletes what is long over, as Run does every minute.
 func (s *Service) PruneStore(ctx context.Context) (more bool, err error) { return s.prune(ctx) }
+
+// CheckBound is what Run does every second.
+func (s *Service) CheckBound(ctx context.Context) error { return s.checkBound(ctx) }
+
+// Bound returns how many contexts are bound to sessions.
+func (s *Service) Bound() int { return int(s.bound.count.Load()) }
+
+// BoundKeys returns how much is kept for them.
+func (s *Service) BoundKeys() int {
+	s.bound.mu.Lock()
+	defer s.bound.mu.Unlock()
+	return len(s.bound.bySession) + len(s.bound.byUser)
+}

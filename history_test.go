@@ -54,7 +54,7 @@ func TestHistoriesOfOneServiceAreLinearizable(t *testing.T) { // T-02, T-09, T-1
 		if _, slow := w.store.(interface{ Close() error }); slow {
 			n = 4
 		}
-		j := &history.Journal{}
+		j, seed := &history.Journal{}, stress.Seed(t)
 		var storms sync.WaitGroup
 		for i := range 4 {
 			user := w.newUser(t, fmt.Sprint("user-", i))
@@ -64,7 +64,7 @@ func TestHistoriesOfOneServiceAreLinearizable(t *testing.T) { // T-02, T-09, T-1
 				c := serviceClient{&mine}
 				err := history.Storm{
 					Journal: j, Name: fmt.Sprint("storm ", i), Clients: []history.Client{c, c, c, c},
-					Sessions: stress.Times(t, n), Steps: 15, Seed: uint64(i), Thief: i%2 == 0,
+					Sessions: stress.Times(t, n), Steps: 15, Seed: seed + uint64(i), Thief: i%2 == 0,
 				}.Run(t.Context())
 				if err != nil {
 					t.Error(err)

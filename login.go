@@ -93,6 +93,7 @@ func (s *Service) Login(ctx context.Context, in Credentials, from Client) (Grant
 		return Grant{}, err
 	}
 	event := AuditEvent{Name: "login.failed", IP: from.IP, UserAgent: from.UserAgent}
+	asOf := s.now()
 	user, why, err := s.checkPassword(ctx, id, in.Password, from)
 	event.UserID = user.ID
 	if limited, ok := errors.AsType[*RateLimitError](err); ok {
@@ -108,7 +109,7 @@ func (s *Service) Login(ctx context.Context, in Credentials, from Client) (Grant
 	case why != "":
 		return Grant{}, ErrInvalidCredentials
 	}
-	grant, err := s.openSession(ctx, user, in, from)
+	grant, err := s.openSession(ctx, user, asOf, in, from)
 	if errors.Is(err, ErrInvalidCredentials) {
 		event.Reason = "account_changed"
 		s.event(ctx, event)
@@ -195,8 +196,8 @@ func (s *Service) recordLogin(ctx context.Context, u User, pw Password, rehash b
 	return nil
 }
 
-// openSession commits a new session and issues its first tokens.
-func (s *Service) openSession(ctx context.Context, u User, in Credentials, from Client) (Grant, error) {
+// openSession commits a new session and issues its first tokens, for a user as of a time of this node's clock.
+func (s *Service) openSession(ctx context.Context, u User, asOf time.Time, in Credentials, from Client) (Grant, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Grant{}, fmt.Errorf("session id: %w", err)
@@ -219,10 +220,13 @@ func (s *Service) openSession(ctx context.Context, u User, in Credentials, from 
 		n.Replaces = replaces
 	}
 	sess, ended, err := s.store.CreateSession(ctx, n)
+	if errors.Is(err, ErrStoreUnavailable) {
+		s.orphans.add(u.ID, n.ID)
+	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
-	grant, err := s.grant(u, extra, sess, s.refreshKeys()[0], jti)
+	grant, err := s.grant(u, extra, sess, s.refreshKeys()[0], jti, asOf)
 	if s.ownUsers && err == nil {
 		// The store could not compare epochs, so look once more: a password changed meanwhile must win. Only then does
 		// the session before it end.
@@ -241,7 +245,15 @@ func (s *Service) openSession(ctx context.Context, u User, in Credentials, from 
 		}
 	}
 	if err != nil { // nobody has its tokens
-		return Grant{}, errors.Join(err, s.endSessions(ctx, u.ID, []string{sess.ID}, ReasonPasswordChanged))
+		why := ReasonLogout
+		if errors.Is(err, ErrInvalidCredentials) {
+			why = ReasonPasswordChanged
+		}
+		left := s.endSessions(ctx, u.ID, []string{sess.ID}, why)
+		if left != nil {
+			s.orphans.add(u.ID, sess.ID)
+		}
+		return Grant{}, errors.Join(err, left)
 	}
 	return grant, nil
 }
@@ -258,9 +270,11 @@ func (s *Service) stillGood(ctx context.Context, u User) error {
 	return nil
 }
 
-// grant issues the pair of tokens for a session as the store has it.
-func (s *Service) grant(u User, extra token.Claims, sess Session, line *refreshLine, jti string) (Grant, error) {
-	access, err := s.issueAccess(u, extra, sess)
+// grant issues the pair of tokens for a session as the store has it. asOf is from before it and the user were read.
+func (s *Service) grant(
+	u User, extra token.Claims, sess Session, line *refreshLine, jti string, asOf time.Time,
+) (Grant, error) {
+	access, err := s.issueAccess(u, extra, sess, asOf)
 	if err != nil {
 		return Grant{}, fmt.Errorf("issue access token: %w", err)
 	}

@@ -149,6 +149,7 @@ func (s *Service) stillNewest(ctx context.Context, o *outcome) (bool, error) {
 func (s *Service) fly(ctx context.Context, o *outcome, t RefreshToken, in RefreshRequest) {
 	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
 	defer cancel()
+	began := s.now()
 	verdict, grant, err := s.rotateSafely(ctx, t, in)
 	o.sessionID, o.generation = t.SessionID, grant.Generation
 	o.grant, o.err, o.replays = grant, err, int64(verdict.Session.ReplayCount)
@@ -157,9 +158,9 @@ func (s *Service) fly(ctx context.Context, o *outcome, t RefreshToken, in Refres
 	keep := time.Duration(0)
 	if err == nil {
 		keep = s.timing.Grace - verdict.Session.ReadAt.Sub(verdict.Session.answeredAt())
-		keep = min(keep, grant.AccessExpires.Sub(s.now()))
+		keep = min(keep, grant.AccessExpires.Sub(began))
 	}
-	s.outcomes.land(o, s.now(), keep)
+	s.outcomes.land(o, began, keep) // from then on: a process that was frozen in between does not lengthen the grace
 }
 
 // rotateSafely turns a panic in a program's claims hook or user store into an error. No request's goroutine is around
@@ -215,6 +216,7 @@ func (s *Service) rotate(ctx context.Context, t RefreshToken, in RefreshRequest)
 }
 
 func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshRequest) (Verdict, Grant, error) {
+	asOf := s.now()
 	user, err := s.users.User(ctx, t.UserID)
 	gone := errors.Is(err, ErrNotFound)
 	if err != nil && !gone {
@@ -271,7 +273,7 @@ func (s *Service) tryRotate(ctx context.Context, t RefreshToken, in RefreshReque
 		// A store that says "successful" about another token is at fault; an id of our own making must not get out.
 		return verdict, Grant{}, fmt.Errorf("rotate: %w: the row is not the successor's", ErrStoreUnavailable)
 	}
-	grant, err := s.grant(user, extra, sess, t.line, jti)
+	grant, err := s.grant(user, extra, sess, t.line, jti, asOf)
 	return verdict, grant, err
 }
 
@@ -355,12 +357,12 @@ func (o *outcomes) leave(flight *outcome) {
 	}
 }
 
-// land publishes an outcome and keeps it for a while; nothing is kept of a failure.
-func (o *outcomes) land(flight *outcome, now time.Time, keep time.Duration) {
+// land publishes an outcome and keeps it for a while from a time on; nothing is kept of a failure.
+func (o *outcomes) land(flight *outcome, began time.Time, keep time.Duration) {
 	defer close(flight.done)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	flight.until = now.Add(keep)
+	flight.until = began.Add(keep)
 	if flight.err != nil {
 		o.forget(flight)
 		return

@@ -127,6 +127,7 @@ type Service struct {
 	audit    auditTrail
 	upstream upstreamIssuers
 	bound    boundContexts
+	orphans  orphans
 
 	runMu          sync.Mutex // held by Run
 	running        atomic.Bool

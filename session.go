@@ -379,7 +379,11 @@ type SessionStore interface {
 	// PruneSessions deletes at most limit sessions that have been over, or revoked, since before the keep time ago, and
 	// claims changes of before that. It never deletes what a living token could still need, if keep is at least the
 	// longest access life.
-	PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error)
+	//
+	// It returns how many it deleted, and whether it is worth calling again at once: it looks at limit sessions at most, and
+	// may find that some of them have been used meanwhile, so that fewer than limit deleted does not mean that it is done. Calls
+	// that go on while there is more come to an end, and have then deleted all.
+	PruneSessions(ctx context.Context, keep time.Duration, limit int) (deleted int, more bool, err error)
 }
 
 // A KeyRingStore keeps one sealed box: the key ring.

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,7 +85,7 @@ func (s *Service) extraClaims(ctx context.Context, u User, sessionID string) (to
 	trial := Session{
 		ID: sessionID, UserID: u.ID, Generation: 1 << 40, AuthTime: s.now(), IdleExpiresAt: s.now().Add(s.cfg.AccessLifetime),
 	}
-	if _, err := s.issueAccess(u, extra, trial); err != nil {
+	if _, err := s.issueAccess(u, extra, trial, s.now()); err != nil {
 		return nil, err
 	}
 	return extra, nil
@@ -93,8 +94,13 @@ func (s *Service) extraClaims(ctx context.Context, u User, sessionID string) (to
 // maxAccessToken is what a cookie holds beside its name (RFC 6265, section 6.1).
 const maxAccessToken = 4096 - 96
 
-// issueAccess signs an access token for a session as it is now. It never outlives the session.
-func (s *Service) issueAccess(u User, extra token.Claims, sess Session) (accessToken, error) {
+// issueAccess signs an access token for a session as the store has it. It never outlives the session.
+//
+// Its life counts from asOf, a time of this node's clock from before the user and the row were read, and not from the
+// signing: this process may be frozen in between (a paused machine, SIGSTOP) while the session is revoked elsewhere, and
+// the other nodes forget a revocation once no access token of before it can live. A token that would be dead by now is
+// [ErrStoreUnavailable]: whoever asks again gets the same successor.
+func (s *Service) issueAccess(u User, extra token.Claims, sess Session, asOf time.Time) (accessToken, error) {
 	claims := make(token.Claims, len(extra)+len(reservedClaims))
 	maps.Copy(claims, extra)
 	claims["sub"] = u.ID
@@ -106,18 +112,22 @@ func (s *Service) issueAccess(u User, extra token.Claims, sess Session) (accessT
 	if u.ClaimsGen > 0 {
 		claims["cgen"] = u.ClaimsGen
 	}
-	life := min(jitter(s.cfg.AccessLifetime), sess.IdleExpiresAt.Sub(s.now()).Truncate(time.Second))
-	if life < time.Second {
+	now, expires := s.now(), asOf.UTC().Truncate(time.Second).Add(jitter(s.cfg.AccessLifetime))
+	switch {
+	case !now.Before(expires):
+		return accessToken{}, fmt.Errorf("%w: its answer is %s old", ErrStoreUnavailable, now.Sub(asOf).Round(time.Second))
+	case sess.IdleExpiresAt.Sub(now) < time.Second:
 		return accessToken{}, ErrSessionEnded // in its last second
+	case expires.After(sess.IdleExpiresAt):
+		expires = sess.IdleExpiresAt
 	}
-	claims, err := s.accessEncoder.Complete(claims, life)
+	claims, err := s.accessEncoder.Complete(claims, time.Second)
 	if err != nil {
 		return accessToken{}, fmt.Errorf("access token: %w", err)
 	}
-	expires, ok := claims.Time("exp")
-	if !ok {
-		return accessToken{}, errors.New("access token without exp")
-	}
+	// Times, which no wait from here on moves; all of them, so that "exp" less "iat" is the life.
+	claims["iat"] = json.Number(strconv.FormatInt(asOf.Unix(), 10))
+	claims["nbf"], claims["exp"] = claims["iat"], json.Number(strconv.FormatInt(expires.Unix(), 10))
 	text, err := s.accessEncoder.Sign(claims)
 	if errors.Is(err, token.ErrTooLarge) || len(text) > maxAccessToken {
 		return accessToken{}, ErrClaimsTooLarge

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -14,7 +16,11 @@ type answer struct {
 	x        *exchange
 	header   http.Header
 	begun    bool
+	held     bool      // of a stream: what is written would not be sent at once
+	interim  int       // answers so far
 	extended time.Time // when the client was last given more time
+
+	writing sync.Mutex // the reverse proxy flushes from a goroutine of its own
 }
 
 // documents are fields that we set for answers of our own, and a service sets as it likes.
@@ -27,7 +33,13 @@ func (a *answer) Header() http.Header { return a.header }
 
 // WriteHeader begins the answer.
 func (a *answer) WriteHeader(status int) {
-	if status < 200 && status != http.StatusSwitchingProtocols || a.begun {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		if a.interim++; a.interim > maxInterim {
+			a.x.cancel(errInterim)
+		}
+		return
+	}
+	if a.begun {
 		return
 	}
 	a.begun = true
@@ -44,16 +56,44 @@ func (a *answer) WriteHeader(status int) {
 			h[name] = values
 		}
 	}
+	a.extend() // the service may have taken longer than the server allows for
 	a.w.WriteHeader(status)
+	if a.held {
+		a.FlushError()
+	}
+}
+
+// maxInterim is how many interim answers a service may send before the one that counts (RFC 9110, section 15.2).
+const maxInterim = 1000
+
+var errInterim = errors.New("proxy: the service sends interim answers without end")
+
+// extend gives the client more time, as long as it reads.
+func (a *answer) extend() {
+	limit := a.x.route.proxy.timing.piece
+	if now := time.Now(); now.Sub(a.extended) > limit/6 {
+		a.extended = now
+		http.NewResponseController(a.w).SetWriteDeadline(now.Add(limit))
+	}
 }
 
 // Write sends a piece of the body. The client may take its time for each piece, not for the whole.
 func (a *answer) Write(b []byte) (int, error) {
-	if now := time.Now(); now.Sub(a.extended) > streamDeadline/6 {
-		a.extended = now
-		extend(a.w)
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	a.extend()
+	n, err := a.w.Write(b)
+	if a.held {
+		http.NewResponseController(a.w).Flush()
 	}
-	return a.w.Write(b)
+	return n, err
+}
+
+// FlushError sends what has been written, for http.ResponseController.
+func (a *answer) FlushError() error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	return http.NewResponseController(a.w).Flush()
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -65,5 +105,5 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return a.x.takeOver(conn), rw, nil
+	return a.x.takeOver(conn, rw.Reader), rw, nil
 }

@@ -18,7 +18,8 @@
 //   - The path that was judged is the path that is sent, byte for byte; what two programs may read differently is 400.
 //   - A service cannot set cookies of our names, say who may read its answers across origins, or sign the browser out by
 //     Clear-Site-Data.
-//   - A WebSocket (RFC 6455) or event stream ends when its session does, and goes on when the session is renewed.
+//   - A WebSocket (RFC 6455) or event stream ends when its session does, and goes on when the session is renewed. Neither end
+//     can hold it up by not reading, or by stopping in the middle of a frame.
 //   - A service that refuses, hangs, lies about lengths or does not speak TLS is 502 or 504, its slot is free again, and
 //     other routes do not notice. A request is sent twice only if it has a method that may be and no body, and the
 //     connection had been used before.

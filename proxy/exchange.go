@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -32,6 +33,7 @@ type exchange struct {
 	socket   bool   // it is a WebSocket handshake
 	body     *requestBody
 	answer   *answer
+	room     slots // a place in it is this request's
 
 	session context.Context // of a WebSocket: ends with the session
 	service *framed         // the service's side of a WebSocket
@@ -65,16 +67,16 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, judged bool) {
 		problem.Write(w, req, err)
 		return
 	}
-	room := r.slots
+	x.room = r.slots
 	if x.socket {
-		room = r.streams
+		x.room = r.streams
 	}
-	if !room.take() {
+	if !x.room.take() {
 		r.proxy.stats.refused.Add(1)
 		problem.Write(w, req, errBusy)
 		return
 	}
-	defer room.give()
+	defer func() { x.room.give() }()
 	if r.MaxBody > 0 && req.ContentLength > r.MaxBody {
 		w.Header().Set("Connection", "close")
 		problem.Write(w, req, problem.New(problem.BodyTooLarge))
@@ -83,15 +85,16 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, judged bool) {
 	x.Context, x.cancel = context.WithCancelCause(req.Context())
 	defer x.cancel(context.Canceled)
 	if x.socket {
-		defer x.bindSocket()()
-		if x.session.Err() != nil {
-			problem.Write(w, req, x.endOf(x.session))
+		over, err := x.bindSocket()
+		defer over()
+		if err != nil {
+			problem.Write(w, req, err)
 			return
 		}
 	}
 	out := req.WithContext(x)
 	if req.ContentLength != 0 {
-		x.body = &requestBody{ReadCloser: req.Body, w: w}
+		x.body = newRequestBody(w, req.Body, r.proxy.timing.body)
 		if r.MaxBody > 0 {
 			x.body.ReadCloser = http.MaxBytesReader(w, req.Body, r.MaxBody)
 		}
@@ -194,23 +197,18 @@ func (r *route) modify(res *http.Response) error {
 	r.headers.cleanAnswer(res.Header)
 	r.relocate(res.Header)
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		if !x.socket {
-			return errors.New("proxy: the service switches protocols that nobody asked it to")
-		}
-		conn, ok := res.Body.(io.ReadWriteCloser)
-		if !ok {
-			return errors.New("proxy: the connection of a WebSocket cannot be written to")
-		}
-		x.service = &framed{ReadWriteCloser: conn, masked: true}
-		res.Body = x.service
-		return nil
+		return x.openSocket(res)
 	}
-	if !r.SSE && !isEventStream(res.Header) {
-		silence := newAfterSilence(r.IdleTimeout, x.cancel)
-		res.Body = &quietBody{ReadCloser: res.Body, silence: silence}
-		return nil
+	if res.StatusCode < 200 { // below 100: the transport takes it for an answer
+		return errors.New("proxy: the service answers with a status that is none")
 	}
-	return x.openEvents(res)
+	if r.SSE || isEventStream(res.Header) {
+		return x.openEvents(res)
+	}
+	if res.Body != http.NoBody {
+		res.Body = &quietBody{ReadCloser: res.Body, x: x, silence: newAfterSilence(r.IdleTimeout, x.cancel)}
+	}
+	return nil
 }
 
 func isEventStream(h http.Header) bool {
@@ -224,16 +222,22 @@ func (x *exchange) openEvents(res *http.Response) error {
 	if !x.route.streams.take() {
 		return errNoStream
 	}
+	x.room.give() // a stream takes no place of a request's
+	x.room = x.route.streams
+	if !p.streams.begin() {
+		return errStopping
+	}
+	x.answer.held = res.ContentLength >= 0
 	ctx, done := x.bind()
 	p.stats.eventStreams.Add(1)
 	p.stats.opened.Add(1)
-	res.Body = newEventBody(ctx, res.Body, func() {
-		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.Canceled) && !errors.Is(context.Cause(ctx), errStopping) {
+	res.Body = newEventBody(x, ctx, res.Body, func() {
+		if endedBySession(context.Cause(ctx)) {
 			p.stats.ended.Add(1)
 		}
 		done()
 		p.stats.eventStreams.Add(-1)
-		x.route.streams.give()
+		p.streams.end()
 	})
 	return nil
 }
@@ -250,38 +254,60 @@ func (x *exchange) bind() (context.Context, func()) {
 	return ctx, func() { stop(); release(); cancel(context.Canceled) }
 }
 
-// bindSocket binds a WebSocket to the session, before the service is asked.
-func (x *exchange) bindSocket() (over func()) {
+// bindSocket binds a WebSocket to the session, before the service is asked. over is to be called in any case.
+func (x *exchange) bindSocket() (over func(), err error) {
+	p := x.route.proxy
+	if !p.streams.begin() {
+		return func() {}, errStopped
+	}
 	ctx, done := x.bind()
 	x.session = ctx
-	p := x.route.proxy
-	return func() {
+	over = func() {
 		if x.stopEnd != nil { // the connection had been taken over
+			x.stopEnd()
 			p.stats.webSockets.Add(-1)
-			if !x.stopEnd() && !errors.Is(context.Cause(ctx), errStopping) {
+			if endedBySession(context.Cause(ctx)) {
 				p.stats.ended.Add(1)
 			}
 		}
 		done()
+		p.streams.end()
 	}
+	if ctx.Err() != nil {
+		return over, context.Cause(ctx)
+	}
+	return over, nil
 }
 
-// endOf is what a client is told whose session ended before the stream was open.
-func (x *exchange) endOf(ctx context.Context) error {
-	if cause := context.Cause(ctx); !errors.Is(cause, errStopping) {
-		return cause
+// errStopped is what a client is told that opens a stream at the stop.
+var errStopped = problem.New(problem.StoreUnavailable).WithDetail("This server is stopping. Ask another one.")
+
+// openSocket takes the service's side of a WebSocket. When it returns an error, the connection is closed.
+func (x *exchange) openSocket(res *http.Response) error {
+	if !x.socket {
+		return errors.New("proxy: the service switches protocols that nobody asked it to")
 	}
-	return problem.New(problem.StoreUnavailable).WithDetail("This server is stopping. Ask another one.")
+	if h := res.Header; !hasToken(h["Connection"], "upgrade") || len(h["Upgrade"]) != 1 || !strings.EqualFold(h["Upgrade"][0], "websocket") {
+		return errors.New("proxy: the service switches to another protocol than it was asked to")
+	}
+	conn, ok := res.Body.(io.ReadWriteCloser)
+	if !ok {
+		return errors.New("proxy: the connection of a WebSocket cannot be written to")
+	}
+	x.service = &framed{ReadWriteCloser: conn, masked: true, open: true, timing: x.route.proxy.timing}
+	res.Body = x.service
+	res.Status = "" // its text is the service's, and would be passed on as it is
+	return nil
 }
 
-// takeOver makes the client's connection one side of a WebSocket.
-func (x *exchange) takeOver(conn net.Conn) net.Conn {
+// takeOver makes the client's connection one side of a WebSocket. early may hold what it has sent already.
+func (x *exchange) takeOver(conn net.Conn, early *bufio.Reader) net.Conn {
 	p := x.route.proxy
-	client := &framed{ReadWriteCloser: conn}
+	client := &framed{ReadWriteCloser: conn, timing: p.timing}
 	p.stats.webSockets.Add(1)
 	p.stats.opened.Add(1)
 	x.stopEnd = bindSocket(x.session, client, x.service)
-	return framedConn{conn, client}
+	return &framedConn{Conn: conn, framed: client, early: early}
 }
 
 // relocate turns a redirect to the service's own address into one to ours: browsers cannot reach the other.
@@ -331,11 +357,13 @@ func (r *route) relocate(h http.Header) {
 func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	x := exchangeOf(req.Context())
 	w = x.answer.w
+	x.answer.extend()
 	stats := &r.proxy.stats
 	var p *problem.Problem
-	_, isTooLarge := errors.AsType[*http.MaxBytesError](err)
 	netErr, isNet := errors.AsType[net.Error](err)
-	switch clientErr := x.body.failure(); {
+	clientErr := x.body.failure()
+	_, isTooLarge := errors.AsType[*http.MaxBytesError](clientErr)
+	switch {
 	case isTooLarge:
 		p = problem.New(problem.BodyTooLarge)
 	case clientErr != nil && errors.Is(clientErr, os.ErrDeadlineExceeded):
@@ -350,6 +378,9 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	case errors.Is(err, errNoStream):
 		stats.refused.Add(1)
 		problem.Write(w, req, errBusy)
+		return
+	case errors.Is(err, errStopping):
+		problem.Write(w, req, errStopped)
 		return
 	case isNet && netErr.Timeout(), errors.Is(context.Cause(x), errSilent):
 		stats.timedOut.Add(1)
@@ -370,27 +401,37 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 // statusClientLeft stands in the log for an answer that nobody waited for.
 const statusClientLeft = 499
 
-// A requestBody is the client's, read with a time limit for each piece rather than for all of it.
+// A requestBody is the client's. It may come slowly, but not for ever: waiting for it uses up a time that each byte adds to.
 type requestBody struct {
 	io.ReadCloser
-	w        http.ResponseWriter
-	extended time.Time
-	err      atomic.Pointer[error] // of reading, but for its end
+	control *http.ResponseController
+	limit   time.Duration
+	left    time.Duration
+	over    bool                  // from then on the server waits for the next request, or for the client to leave
+	err     atomic.Pointer[error] // of reading, but for its end
 }
 
-// readDeadline is how long a client may take to send one piece of a body.
-const readDeadline = 30 * time.Second
+// perByte is what each byte of a body adds to the time that may be waited for the next: who sends 500 a second may go on for
+// ever.
+const perByte = 2 * time.Millisecond
+
+func newRequestBody(w http.ResponseWriter, body io.ReadCloser, limit time.Duration) *requestBody {
+	return &requestBody{ReadCloser: body, control: http.NewResponseController(w), limit: limit, left: limit}
+}
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	if now := time.Now(); now.Sub(b.extended) > readDeadline/6 {
-		b.extended = now
-		c := http.NewResponseController(b.w)
-		c.SetReadDeadline(now.Add(readDeadline))
-		c.SetWriteDeadline(now.Add(2 * readDeadline))
+	if b.over {
+		return b.ReadCloser.Read(p)
 	}
+	begin := time.Now()
+	b.control.SetReadDeadline(begin.Add(b.left))
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.err.Store(&err)
+	b.left = min(b.left-time.Since(begin)+time.Duration(n)*perByte, b.limit)
+	if err != nil {
+		b.over = true
+		if err != io.EOF {
+			b.err.Store(&err)
+		}
 	}
 	return n, err
 }
@@ -408,6 +449,7 @@ func (b *requestBody) failure() error {
 // A quietBody is the body of an answer that must not pause for long.
 type quietBody struct {
 	io.ReadCloser
+	x       *exchange
 	silence afterSilence
 }
 
@@ -415,10 +457,32 @@ func (b *quietBody) Read(p []byte) (int, error) {
 	b.silence.heard()
 	n, err := b.ReadCloser.Read(p)
 	b.silence.stop() // while the client reads what there is
+	b.x.note(err)
 	return n, err
 }
 
 func (b *quietBody) Close() error {
 	b.silence.stop()
 	return b.ReadCloser.Close()
+}
+
+// note sees how the answer of a service ends. One that it does not finish is counted, and the client's connection broken, so
+// that it cannot take what it has for all of it. The head goes out before: of a connection that ends without one, browsers
+// think that the request was never received, and send it again.
+func (x *exchange) note(err error) {
+	if err == io.EOF {
+		x.answer.extend() // the end is written too, perhaps after a long silence
+		return
+	}
+	if err == nil || errors.Is(context.Cause(x.Context), context.Canceled) {
+		return
+	}
+	if silent := context.Cause(x.Context); silent != nil {
+		err = silent
+	}
+	x.answer.extend()
+	x.answer.FlushError()
+	x.route.proxy.stats.brokenOff.Add(1)
+	x.route.proxy.log.ErrorContext(x, "a service broke off its answer", "path", x.route.Path, "upstream", x.route.upstream.Host,
+		"request_id", tokenjar.RequestIDFromContext(x), "err", err)
 }

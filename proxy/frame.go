@@ -36,6 +36,20 @@ func (f *frames) pass(b []byte) {
 	}
 }
 
+// rest returns how many of these bytes belong to the frame that has begun.
+func (f *frames) rest(b []byte) (n int) {
+	ahead := *f
+	for n < len(b) && !ahead.between() {
+		step := 1
+		if ahead.left > 0 {
+			step = int(min(ahead.left, uint64(len(b)-n)))
+		}
+		ahead.pass(b[n : n+step])
+		n += step
+	}
+	return n
+}
+
 // headSize returns how long the head is, once that can be told.
 func (f *frames) headSize() (size int, known bool) {
 	if f.have < 2 {

@@ -12,7 +12,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/cookie"
@@ -53,7 +55,9 @@ type Proxy struct {
 	id      string // of this process, by which it knows its own requests when they come back
 	buffers buffers
 	stats   stats
+	timing  timing
 
+	streams  openStreams
 	stopping context.Context
 	stop     context.CancelCauseFunc
 }
@@ -77,7 +81,7 @@ type route struct {
 func New(cfg Config) (*Proxy, error) {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("proxy: "+format, args...)) }
-	p := &Proxy{client: cfg.ClientIP, log: cfg.Logger, id: rand.Text()}
+	p := &Proxy{client: cfg.ClientIP, log: cfg.Logger, id: rand.Text(), timing: usualTiming}
 	p.stopping, p.stop = context.WithCancelCause(context.Background())
 	if p.log == nil {
 		p.log = slog.Default()
@@ -427,8 +431,54 @@ func localPath(s string) bool {
 }
 
 // Stop ends the streams that are open and lets none be opened: WebSockets with 1001 (going away), event streams as if the
-// service had ended them. Call it before the server shuts down.
-func (p *Proxy) Stop() { p.stop(errStopping) }
+// service had ended them. It returns when they are over, or do not end within a second. Call it before the server shuts
+// down, which does not wait for WebSockets.
+func (p *Proxy) Stop() {
+	over := p.streams.stop()
+	p.stop(errStopping)
+	select {
+	case <-over:
+	case <-time.After(p.timing.linger + p.timing.linger/4):
+	}
+}
+
+// openStreams are counted, so that a stop can wait for them.
+type openStreams struct {
+	mu      sync.Mutex
+	open    int
+	stopped chan struct{} // nil until the stop; closed when none is open
+}
+
+// begin reports false from the stop on. After true, end is to be called.
+func (s *openStreams) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped != nil {
+		return false
+	}
+	s.open++
+	return true
+}
+
+func (s *openStreams) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open--; s.open == 0 && s.stopped != nil {
+		close(s.stopped)
+	}
+}
+
+func (s *openStreams) stop() (over <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped == nil {
+		s.stopped = make(chan struct{})
+		if s.open == 0 {
+			close(s.stopped)
+		}
+	}
+	return s.stopped
+}
 
 // Stats are counts since the start, but for what is open.
 type Stats struct {

@@ -84,7 +84,7 @@ type Route struct {
 	ConnectTimeout time.Duration
 	// HeaderTimeout is from the end of the request to the head of its answer. Default: 30 s.
 	HeaderTimeout time.Duration
-	// IdleTimeout is how long an answer may pause that is no stream. Default: 60 s.
+	// IdleTimeout is how long a service may pause: in an answer that is no stream, and in taking what it is sent. Default: 60 s.
 	IdleTimeout time.Duration
 	// MaxBody is the size of a request's body in bytes at most. Default: 10 MiB; -1: any.
 	MaxBody int64

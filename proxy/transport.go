@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -18,8 +19,14 @@ const maxAnswerHeader = 64 << 10
 func newTransport(r Route) *http.Transport {
 	dialer := &net.Dialer{Timeout: r.ConnectTimeout, Control: onlyServices}
 	return &http.Transport{
-		Proxy:                  nil, // what HTTP_PROXY says is not for services behind us
-		DialContext:            dialer.DialContext,
+		Proxy: nil, // what HTTP_PROXY says is not for services behind us
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return &serviceConn{Conn: conn, limit: r.IdleTimeout}, nil
+		},
 		TLSHandshakeTimeout:    r.ConnectTimeout,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 alone
@@ -32,6 +39,31 @@ func newTransport(r Route) *http.Transport {
 		ReadBufferSize:         8 << 10,
 		WriteBufferSize:        8 << 10,
 	}
+}
+
+// A serviceConn is a connection to a service, which must take what it is sent.
+type serviceConn struct {
+	net.Conn
+	limit time.Duration // for one piece
+	armed atomic.Int64  // when the limit was last set, in Unix nanoseconds
+}
+
+// Write gives a service that takes nothing the time it has for a pause, and no more: the transport would wait for ever.
+func (c *serviceConn) Write(b []byte) (int, error) {
+	now := time.Now()
+	if last := c.armed.Load(); now.Sub(time.Unix(0, last)) > c.limit/4 || now.UnixNano() < last {
+		c.armed.Store(now.UnixNano())
+		c.SetWriteDeadline(now.Add(c.limit))
+	}
+	return c.Conn.Write(b)
+}
+
+// CloseWrite says that nothing more is sent, for WebSockets.
+func (c *serviceConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return http.ErrNotSupported
 }
 
 // onlyServices refuses connections to addresses that are no service's: a name may lead to another address than it did at

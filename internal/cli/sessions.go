@@ -200,12 +200,12 @@ the same by itself, a little at a time.`,
 		return o.withStore(ctx, func(_ config.Loaded, store dataStore) error {
 			total := 0
 			for {
-				n, err := store.PruneSessions(ctx, pruneKeep, pruneBatch)
+				n, more, err := store.PruneSessions(ctx, pruneKeep, pruneBatch)
 				total += n
 				if err != nil {
 					return err
 				}
-				if n < pruneBatch {
+				if !more {
 					return o.say(asJSON, map[string]int{"sessions_deleted": total}, "%s deleted", plural.Count(total, "session", "sessions"))
 				}
 			}

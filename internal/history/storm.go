@@ -41,7 +41,7 @@ type Storm struct {
 	Clients  []Client // at one or at several nodes
 	Sessions int      // how many are lived, one after another
 	Steps    int      // what each client asks for in each
-	Seed     uint64   // of what they ask for; when they ask is up to the machine
+	Seed     uint64   // of what they ask for: a seed gives that again, but when they ask is up to the machine
 	// Thief makes one in fifty-five refreshes show a token older than the one before the newest, which ends the session.
 	Thief bool
 }

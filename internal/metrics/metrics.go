@@ -14,6 +14,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/proxy"
 )
 
 const other = "other"
@@ -39,6 +40,9 @@ type Metrics struct {
 
 	stats      atomic.Pointer[func() tokenjar.Stats]
 	logDropped atomic.Pointer[func() int64]
+
+	proxyMu sync.Mutex
+	proxies []func() proxy.Stats
 }
 
 type request struct {
@@ -154,6 +158,31 @@ func (m *Metrics) FollowLog(dropped func() int64) {
 	}
 }
 
+// FollowProxy reads a proxy's figures at each scrape, beside those of others: the metrics are their sums.
+func (m *Metrics) FollowProxy(stats func() proxy.Stats) {
+	m.proxyMu.Lock()
+	defer m.proxyMu.Unlock()
+	m.proxies = append(m.proxies, stats)
+}
+
+// proxied returns the figures of all proxies together, and whether there are any.
+func (m *Metrics) proxied() (sum proxy.Stats, any bool) {
+	m.proxyMu.Lock()
+	defer m.proxyMu.Unlock()
+	for _, stats := range m.proxies {
+		st := stats()
+		sum.WebSockets += st.WebSockets
+		sum.EventStreams += st.EventStreams
+		sum.StreamsOpened += st.StreamsOpened
+		sum.StreamsEnded += st.StreamsEnded
+		sum.Refused += st.Refused
+		sum.Unavailable += st.Unavailable
+		sum.TimedOut += st.TimedOut
+		sum.BrokenOff += st.BrokenOff
+	}
+	return sum, len(m.proxies) > 0
+}
+
 // Registry returns the registry.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
@@ -194,6 +223,16 @@ func (f figures) Collect(ch chan<- prometheus.Metric) {
 	}
 	put(logDropped, float64(lost))
 	put(buildInfo, 1, m.version, runtime.Version())
+	if st, any := m.proxied(); any {
+		put(proxyOpen, float64(st.WebSockets), "websocket")
+		put(proxyOpen, float64(st.EventStreams), "event_stream")
+		put(proxyOpened, float64(st.StreamsOpened))
+		put(proxyEnded, float64(st.StreamsEnded))
+		put(proxyRefused, float64(st.Refused))
+		put(proxyErrors, float64(st.Unavailable), "unavailable")
+		put(proxyErrors, float64(st.TimedOut), "timeout")
+		put(proxyErrors, float64(st.BrokenOff), "broken_off")
+	}
 	stats := m.stats.Load()
 	if stats == nil {
 		return

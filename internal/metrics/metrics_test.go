@@ -13,6 +13,7 @@ import (
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/metrics"
 	"github.com/tokenjar/tokenjar/problem"
+	"github.com/tokenjar/tokenjar/proxy"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -30,6 +31,13 @@ func used() *metrics.Metrics {
 		}
 	})
 	m.FollowLog(func() int64 { return 9 })
+	for range 2 { // of two frontends
+		m.FollowProxy(func() proxy.Stats {
+			return proxy.Stats{
+				WebSockets: 1, EventStreams: 2, StreamsOpened: 3, StreamsEnded: 4, Refused: 5, Unavailable: 6, TimedOut: 7, BrokenOff: 8,
+			}
+		})
+	}
 	return m
 }
 
@@ -89,6 +97,10 @@ func TestFiguresOfTheServiceAreThoseOfTheMoment(t *testing.T) {
 		"tokenjar_log_lines_dropped_total 9", "tokenjar_store_clock_skew_seconds 6",
 		"tokenjar_token_cache_hits_total 7", "tokenjar_token_cache_misses_total 8", "tokenjar_signing_key_age_seconds 3600",
 		`tokenjar_http_requests_total{method="DELETE",route="/auth/sessions/{id}",status="401"} 1`,
+		`tokenjar_proxy_streams_open{kind="websocket"} 2`, `tokenjar_proxy_streams_open{kind="event_stream"} 4`,
+		"tokenjar_proxy_streams_opened_total 6", "tokenjar_proxy_streams_ended_total 8", "tokenjar_proxy_refused_total 10",
+		`tokenjar_proxy_upstream_errors_total{kind="unavailable"} 12`, `tokenjar_proxy_upstream_errors_total{kind="timeout"} 14`,
+		`tokenjar_proxy_upstream_errors_total{kind="broken_off"} 16`,
 		`tokenjar_problems_total{code="token_expired"} 1`, "tokenjar_http_requests_in_flight 0",
 		`tokenjar_security_events_total{event="login.failed",reason="wrong_password"} 1`,
 		`tokenjar_http_request_duration_seconds_count{route="/auth/sessions/{id}"} 1`,

@@ -36,6 +36,11 @@ const (
 	cacheMisses    = "tokenjar_token_cache_misses_total"
 	logDropped     = "tokenjar_log_lines_dropped_total"
 	keyAge         = "tokenjar_signing_key_age_seconds"
+	proxyOpen      = "tokenjar_proxy_streams_open"
+	proxyOpened    = "tokenjar_proxy_streams_opened_total"
+	proxyEnded     = "tokenjar_proxy_streams_ended_total"
+	proxyRefused   = "tokenjar_proxy_refused_total"
+	proxyErrors    = "tokenjar_proxy_upstream_errors_total"
 	buildInfo      = "tokenjar_build_info"
 )
 
@@ -63,6 +68,13 @@ var table = []Metric{
 	{cacheMisses, "counter", nil, "Access tokens whose signature had to be verified."},
 	{logDropped, "counter", nil, "Lines of the log that were dropped because nobody read them fast enough."},
 	{keyAge, "gauge", nil, "Age of the key that signs access tokens."},
+	{proxyOpen, "gauge", []string{"kind"}, "Streams open through the proxy: websocket or event_stream."},
+	{proxyOpened, "counter", nil, "Streams opened through the proxy."},
+	{proxyEnded, "counter", nil,
+		"Streams ended by us because their session had ended, its claims had changed, or nobody could tell whether it had ended."},
+	{proxyRefused, "counter", nil, "Requests and streams answered 503 because their service had all it may get at once."},
+	{proxyErrors, "counter", []string{"kind"},
+		"Faults of services: unavailable (502), timeout (504), broken_off (an answer that was begun and not finished)."},
 	{buildInfo, "gauge", []string{"version", "go_version"}, "Always 1; the labels tell what runs."},
 }
 

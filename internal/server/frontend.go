@@ -76,6 +76,7 @@ func (s *Server) newFrontend(cfg config.Config, in config.Frontend, opts Options
 		if f.proxy, err = proxy.New(s.proxyConfig(cfg, f, in.Routes)); err != nil {
 			return nil, err
 		}
+		s.metrics.FollowProxy(f.proxy.Stats) // not that of a development server, whose streams are nobody's session
 	}
 	if opts.Demo != nil && f.label == "" {
 		f.sample = f.guard.Required(http.HandlerFunc(serveSample))

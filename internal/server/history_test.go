@@ -21,7 +21,7 @@ func TestHistoriesOverHTTPAreLinearizable(t *testing.T) { // T-02, T-03, T-09, T
 		t.Run(name, func(t *testing.T) {
 			w := servertest.Start(t, setup)
 			transport := w.Transport(t)
-			j := &history.Journal{}
+			j, seed := &history.Journal{}, stress.Seed(t)
 			var storms sync.WaitGroup
 			const sessions, clients, steps = 10, 3, 5
 			for i, user := range []string{servertest.Ada, servertest.Eve, servertest.Ada} {
@@ -35,7 +35,7 @@ func TestHistoriesOverHTTPAreLinearizable(t *testing.T) { // T-02, T-03, T-09, T
 				storms.Go(func() {
 					err := history.Storm{
 						Journal: j, Name: fmt.Sprint("storm ", i), Clients: tabs, Sessions: stress.Times(t, sessions), Steps: steps,
-						Seed: uint64(i), Thief: i == 2,
+						Seed: seed + uint64(i), Thief: i == 2,
 					}.Run(t.Context())
 					if err != nil {
 						t.Error(err)

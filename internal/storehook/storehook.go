@@ -122,8 +122,10 @@ func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error
 	return through(ctx, s, "News", func(ctx context.Context) (tokenjar.News, error) { return s.All.News(ctx, since) })
 }
 
-func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error) {
-	return through(ctx, s, "PruneSessions", func(ctx context.Context) (int, error) { return s.All.PruneSessions(ctx, keep, limit) })
+func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, bool, error) {
+	return through2(ctx, s, "PruneSessions", func(ctx context.Context) (int, bool, error) {
+		return s.All.PruneSessions(ctx, keep, limit)
+	})
 }
 
 // The key ring.

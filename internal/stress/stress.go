@@ -1,5 +1,5 @@
 // Package stress says how long tests of races go on. TOKENJAR_STRESS multiplies what every run does (1 by default; make
-// stress sets 100). TOKENJAR_SEED repeats the one case whose seed a failure printed.
+// stress sets 100). Every run has seeds of its own; TOKENJAR_SEED repeats the one that a failure printed.
 package stress
 
 import (
@@ -15,6 +15,14 @@ func Times(t testing.TB, n int) int {
 	return n * int(number(t, "TOKENJAR_STRESS", 1))
 }
 
+// Seed returns a seed that no run has had before, or that of TOKENJAR_SEED, and logs it: a test that fails prints it.
+func Seed(t testing.TB) uint64 {
+	t.Helper()
+	seed := number(t, "TOKENJAR_SEED", 1+rand.Uint64N(1<<31))
+	t.Logf("to begin with the same seed: TOKENJAR_SEED=%d go test -run '^%s$'", seed, t.Name())
+	return seed
+}
+
 // Seeds runs a case with each of n seeds, or n times TOKENJAR_STRESS, and stops at the first that fails, saying how to
 // repeat it. The case must decide everything by its random numbers.
 func Seeds(t testing.TB, n int, run func(seed uint64, rng *rand.Rand)) {
@@ -22,9 +30,9 @@ func Seeds(t testing.TB, n int, run func(seed uint64, rng *rand.Rand)) {
 	if Race {
 		n = max(n/5, 1) // make test does all of them without it
 	}
-	first, n := uint64(1), Times(t, n)
-	if one := number(t, "TOKENJAR_SEED", 0); one != 0 {
-		first, n = one, 1
+	first, n := Seed(t), Times(t, n)
+	if os.Getenv("TOKENJAR_SEED") != "" {
+		n = 1
 	}
 	for seed := first; seed < first+uint64(n); seed++ {
 		one(t, seed, run)

@@ -30,6 +30,7 @@ func (r *run) note(a *answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answers++
+	r.slowest = max(r.slowest, a.got.Sub(a.sent))
 	if !strings.Contains(strings.ToLower(a.header.Get("Cache-Control")), "no-store") {
 		r.fail("no-store", fmt.Sprintf("%s answered %s with Cache-Control: %q", a.from, a, a.header.Get("Cache-Control")),
 			"A cache between server and browser may keep the answer, with the cookies in it, and give it to somebody else.",

@@ -8,9 +8,15 @@ import (
 	"github.com/tokenjar/tokenjar/internal/plural"
 )
 
-// settle is how long a request that was sent and given up may be on its way before its session goes on. If it came
-// later it would show a token older than the one before, as a copy does.
-const settle = time.Second
+// settle waits while a request that was sent and given up may still be on its way, before its session goes on. If it came
+// later it would show a token older than the one before, as a copy does. How long that is depends on the server: four times
+// as long as its slowest answer so far took, a second at least, and no longer than an answer is waited for.
+func (r *run) settle(ctx context.Context) error {
+	r.mu.Lock()
+	wait := min(max(4*r.slowest, time.Second), requestTimeout)
+	r.mu.Unlock()
+	return r.cfg.Sleep(ctx, wait)
+}
 
 // tryLostAnswers throws answers away and asks again elsewhere, and spends every successor elsewhere as soon as it is
 // there: R2. The long chain of refreshes also shows how long access tokens live.
@@ -85,7 +91,7 @@ func (r *run) lose(ctx context.Context, s *session, i int, when moment) error {
 	}
 	s.keep(a.pair)
 	if when == onceSent {
-		return r.cfg.Sleep(ctx, settle)
+		return r.settle(ctx)
 	}
 	return nil
 }

@@ -186,7 +186,7 @@ func (r *run) shareIt(ctx context.Context, s *session, spent jwt, before []*answ
 		return err
 	}
 	r.count("shared", 1)
-	return r.cfg.Sleep(ctx, settle)
+	return r.settle(ctx)
 }
 
 // replayed sends a refresh that shows a spent token, and judges its answer by those that there were.

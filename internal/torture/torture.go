@@ -135,6 +135,7 @@ type run struct {
 
 	mu      sync.Mutex // what answers tell
 	answers int
+	slowest time.Duration // of them
 	cookies int
 	lives   map[string]life // of access tokens, by id
 	offsets []offset

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,6 +90,107 @@ func TestSignInsWaitAsLongAsTheServerSays(t *testing.T) {
 	}
 	if report := d.torture(cfg); report.Failed() || waits == 0 {
 		t.Errorf("failed: %t, after %d waits", report.Failed(), waits)
+	}
+}
+
+// A slowServer takes its time over a request that its client has given up, as over every other one: it is at work on it until
+// the run has waited for that long. If the run does not, it comes in between when the session has gone on.
+type slowServer struct {
+	takes   time.Duration
+	late    atomic.Int64  // requests that were given up
+	arrived chan struct{} // one element for each of them
+
+	mu      sync.Mutex
+	waiting []chan struct{}
+	overdue bool
+	seen    int64 // of those that arrived; the run's own
+}
+
+const givenUp = "X-Test-Given-Up"
+
+// through marks the requests whose answers will be thrown away.
+func (s *slowServer) through(next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(q *http.Request) (*http.Response, error) {
+		if trace := httptrace.ContextClientTrace(q.Context()); trace != nil && trace.WroteRequest != nil {
+			q = q.Clone(q.Context())
+			q.Header.Set(givenUp, "1")
+			s.late.Add(1)
+		}
+		return next.RoundTrip(q)
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(q *http.Request) (*http.Response, error) { return f(q) }
+
+func (s *slowServer) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(givenUp) != "" {
+			r.Header.Del(givenUp)
+			goesOn := make(chan struct{})
+			s.mu.Lock()
+			s.waiting = append(s.waiting, goesOn)
+			s.mu.Unlock()
+			s.arrived <- struct{}{}
+			<-goesOn
+			next.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+			return
+		}
+		next.ServeHTTP(w, r)
+		s.mu.Lock()
+		overdue := s.overdue
+		s.mu.Unlock()
+		if overdue && r.URL.Path == "/auth/token/refresh" {
+			s.goOn()
+		}
+	})
+}
+
+// goOn lets the requests go on that were given up.
+func (s *slowServer) goOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, each := range s.waiting {
+		close(each)
+	}
+	s.waiting, s.overdue = nil, false
+}
+
+// wait lets them go on if the run waits for long enough, and reports whether it does.
+func (s *slowServer) wait(wait time.Duration) bool {
+	for ; s.seen < s.late.Load(); s.seen++ {
+		<-s.arrived
+	}
+	s.mu.Lock()
+	s.overdue = wait < s.takes && len(s.waiting) > 0
+	overdue := s.overdue
+	s.mu.Unlock()
+	if !overdue {
+		s.goOn()
+	}
+	return !overdue
+}
+
+func TestASlowServerIsNotTakenForOneThatForgets(t *testing.T) {
+	slow := &slowServer{takes: 3 * time.Second, arrived: make(chan struct{}, 1)}
+	d := deploy(t, build{handler: func(_ *deployment, _ int, next http.Handler) http.Handler { return slow.handler(next) }})
+	cfg := d.settings()
+	cfg.Slow, cfg.Rounds, cfg.Metrics = false, 1, nil
+	cfg.Transport = slow.through(cfg.Transport)
+	var readings atomic.Int64 // each is as much later as an answer takes
+	now := cfg.Now
+	cfg.Now = func() time.Time { return now().Add(time.Duration(readings.Add(1)) * slow.takes) }
+	cfg.Sleep = func(ctx context.Context, wait time.Duration) error {
+		if slow.wait(wait) {
+			return d.sleep(ctx, wait)
+		}
+		return ctx.Err() // what is under way is not waited for
+	}
+	report := d.torture(cfg)
+	slow.goOn()
+	if got := results(report)["R2"]; got != torture.Pass || slow.late.Load() == 0 {
+		t.Errorf("R2: got %s after %d requests that were given up, want %s", got, slow.late.Load(), torture.Pass)
 	}
 }
 

@@ -113,7 +113,7 @@ func BenchmarkPrune(b *testing.B, t *Table) {
 		begin := time.Now()
 		go func() {
 			defer pruning.Store(false)
-			if n, err := t.Store.PruneSessions(b.Context(), 0, each); err != nil || n != each {
+			if n, _, err := t.Store.PruneSessions(b.Context(), 0, each); err != nil || n != each {
 				b.Errorf("pruned %d: %v", n, err)
 			}
 		}()

@@ -17,6 +17,12 @@ func (s *Store) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) e
 	}
 	defer s.mu.Unlock()
 	for _, e := range events {
+		if e.ID != "" {
+			if s.auditIDs[e.ID] {
+				continue
+			}
+			s.auditIDs[e.ID] = true
+		}
 		if e.At = millis(e.At); e.At.IsZero() {
 			e.At = now
 		}
@@ -63,6 +69,9 @@ func (s *Store) PruneAudit(ctx context.Context, keep time.Duration, limit int) (
 	n := 0
 	for n < limit && n < len(s.audit) && s.audit[n].At.Before(before) {
 		n++
+	}
+	for _, e := range s.audit[:n] {
+		delete(s.auditIDs, e.ID)
 	}
 	s.audit = slices.Delete(s.audit, 0, n)
 	return n, nil

@@ -229,10 +229,10 @@ func (s *Store) News(ctx context.Context, since time.Time) (tokenjar.News, error
 }
 
 // PruneSessions implements [tokenjar.SessionStore].
-func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error) {
+func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, bool, error) {
 	now, err := s.enter(ctx, "prune sessions")
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer s.mu.Unlock()
 	before := now.Add(-max(keep, 0))
@@ -258,7 +258,7 @@ func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int
 		}
 		n++
 	}
-	return n, nil
+	return n, n > 0 && n == limit, nil
 }
 
 // live returns the live sessions of a user, the most recently used first.

@@ -29,6 +29,7 @@ type Store struct {
 	deleted  map[string]bool                  // ids of users there were
 	claims   map[string]tokenjar.ClaimsChange // by user id; as long as a living token could need it
 	audit    []tokenjar.AuditEvent            // by time; of one time as they were added
+	auditIDs map[string]bool                  // of those events that have one
 	box      []byte
 	version  int64 // of box; 0: none yet
 }
@@ -54,6 +55,7 @@ func New(cfg Config) *Store {
 		byEmail:  make(map[string]string),
 		deleted:  make(map[string]bool),
 		claims:   make(map[string]tokenjar.ClaimsChange),
+		auditIDs: make(map[string]bool),
 	}
 }
 

@@ -17,7 +17,7 @@ const maxAuditPage = 1000
 func (s *Store) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) error {
 	const op = "append audit events"
 	ats := make([]*int64, len(events))
-	var names, reasons, users, sessions, ips, agents, requests, details []string
+	var ids, names, reasons, users, sessions, ips, agents, requests, details []string
 	for i, e := range events {
 		detail := []byte("{}")
 		if len(e.Detail) > 0 {
@@ -26,7 +26,7 @@ func (s *Store) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) e
 				return fmt.Errorf("%s: %w", op, err)
 			}
 		}
-		ats[i] = nullMillis(e.At)
+		ats[i], ids = nullMillis(e.At), append(ids, encodeText(e.ID))
 		names, reasons = append(names, encodeText(e.Name)), append(reasons, encodeText(e.Reason))
 		users, sessions = append(users, encodeText(e.UserID)), append(sessions, encodeText(e.SessionID))
 		ips, agents = append(ips, encodeText(e.IP)), append(agents, encodeText(e.UserAgent))
@@ -40,17 +40,18 @@ func (s *Store) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) e
 			return 0, err
 		}
 		return t.exec(`
-INSERT INTO audit_events (at, name, reason, user_id, session_id, ip, user_agent, request_id, detail)
-SELECT coalesce(at, $1), name, reason, user_id, session_id, ip, user_agent, request_id, detail
+INSERT INTO audit_events (event_id, at, name, reason, user_id, session_id, ip, user_agent, request_id, detail)
+SELECT nullif(event_id, ''), coalesce(at, $1), name, reason, user_id, session_id, ip, user_agent, request_id, detail
   FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-         $10::text[]) WITH ORDINALITY
-       AS e (at, name, reason, user_id, session_id, ip, user_agent, request_id, detail, n)
- ORDER BY n`, t.now, ats, names, reasons, users, sessions, ips, agents, requests, details)
+         $10::text[], $11::text[]) WITH ORDINALITY
+       AS e (at, name, reason, user_id, session_id, ip, user_agent, request_id, detail, event_id, n)
+ ORDER BY n
+    ON CONFLICT DO NOTHING`, t.now, ats, names, reasons, users, sessions, ips, agents, requests, details, ids)
 	})
 	return err
 }
 
-const auditColumns = `at, name, reason, user_id, session_id, ip, user_agent, request_id, detail`
+const auditColumns = `coalesce(event_id, ''), at, name, reason, user_id, session_id, ip, user_agent, request_id, detail`
 
 // AuditTrail implements [tokenjar.AuditStore]. A filter by name alone looks through the events of the time asked for.
 func (s *Store) AuditTrail(ctx context.Context, f tokenjar.AuditFilter) ([]tokenjar.AuditEvent, error) {
@@ -70,7 +71,7 @@ SELECT ` + auditColumns + `
 	return query(ctx, s, "read audit trail", scanAudit, sql, args...)
 }
 
-// maxAuditRows is how many events are kept at most, about 2 GB: what strangers can cause must not fill the disk that the
+// maxAuditRows is how many events are kept at most, about 2.5 GB: what strangers can cause must not fill the disk that the
 // sessions are on.
 const maxAuditRows = 5_000_000
 
@@ -99,7 +100,7 @@ func scanAudit(row scanner) (tokenjar.AuditEvent, error) {
 	var e tokenjar.AuditEvent
 	var at int64
 	var detail text
-	err := row.Scan(&at, (*text)(&e.Name), (*text)(&e.Reason), (*text)(&e.UserID), (*text)(&e.SessionID), (*text)(&e.IP),
+	err := row.Scan((*text)(&e.ID), &at, (*text)(&e.Name), (*text)(&e.Reason), (*text)(&e.UserID), (*text)(&e.SessionID), (*text)(&e.IP),
 		(*text)(&e.UserAgent), (*text)(&e.RequestID), &detail)
 	if err != nil {
 		return tokenjar.AuditEvent{}, err

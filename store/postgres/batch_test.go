@@ -355,13 +355,13 @@ func TestPruningWaitsForNobody(t *testing.T) {
 	if _, err := begun.Exec(t.Context(), `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, held); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.PruneSessions(t.Context(), time.Hour, 100); err != nil || n != 3 {
+	if n, _, err := s.PruneSessions(t.Context(), time.Hour, 100); err != nil || n != 3 {
 		t.Errorf("while one is held: got %d and %v, want 3", n, err)
 	}
 	if err := begun.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.PruneSessions(t.Context(), time.Hour, 100); err != nil || n != 1 {
+	if n, _, err := s.PruneSessions(t.Context(), time.Hour, 100); err != nil || n != 1 {
 		t.Errorf("afterwards: got %d and %v, want 1", n, err)
 	}
 }

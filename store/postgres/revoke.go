@@ -153,10 +153,10 @@ func scanNews(row scanner, news *tokenjar.News) error {
 // somebody else holds; on an error the number says how many are gone already.
 //
 // A row is looked at again once it is locked: one that was rotated or revoked in that moment stays.
-func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error) {
+func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, bool, error) {
 	const op = "prune sessions"
 	age := max(keep, 0).Milliseconds()
-	return pruneInChunks(limit, func(want int) (int, error) {
+	n, err := pruneInChunks(limit, func(want int) (int, error) {
 		if _, err := s.statement(ctx, op, `
 DELETE FROM claims_changes
  WHERE user_id IN (SELECT user_id FROM claims_changes, `+nowSQL+`
@@ -180,6 +180,7 @@ DELETE FROM sessions
                ORDER BY revoked_at LIMIT $3 FOR UPDATE OF sessions SKIP LOCKED)`, s.at(), age, want-over)
 		return over + revoked, err
 	})
+	return n, err == nil && n > 0 && n == limit, err
 }
 
 // pruneChunk bounds how long rotations wait behind one transaction that deletes.

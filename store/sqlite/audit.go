@@ -35,8 +35,9 @@ func (s *Store) AppendAudit(ctx context.Context, events []tokenjar.AuditEvent) e
 				at = t.now
 			}
 			if _, err := t.exec(`
-INSERT INTO audit_events (at, name, reason, user_id, session_id, ip, user_agent, request_id, detail)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`, millis(at), e.Name, e.Reason, e.UserID, e.SessionID, e.IP,
+INSERT INTO audit_events (event_id, at, name, reason, user_id, session_id, ip, user_agent, request_id, detail)
+VALUES (nullif(?1, ''), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+    ON CONFLICT DO NOTHING`, e.ID, millis(at), e.Name, e.Reason, e.UserID, e.SessionID, e.IP,
 				e.UserAgent, e.RequestID, details[i]); err != nil {
 				return struct{}{}, err
 			}
@@ -46,7 +47,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`, millis(at), e.Name, e.Reason, e.Us
 	return err
 }
 
-const auditColumns = `at, name, reason, user_id, session_id, ip, user_agent, request_id, detail`
+const auditColumns = `coalesce(event_id, ''), at, name, reason, user_id, session_id, ip, user_agent, request_id, detail`
 
 // AuditTrail implements [tokenjar.AuditStore]. A filter by name alone looks through the events of the time asked for.
 func (s *Store) AuditTrail(ctx context.Context, f tokenjar.AuditFilter) ([]tokenjar.AuditEvent, error) {
@@ -70,14 +71,14 @@ SELECT ` + auditColumns + `
 	return list, nil
 }
 
-// maxAuditRows is how many events are kept at most, about 1.5 GB: what strangers can cause must not fill the disk that the
+// maxAuditRows is how many events are kept at most, about 2 GB: what strangers can cause must not fill the disk that the
 // sessions are on.
 const maxAuditRows = 5_000_000
 
 // PruneAudit implements [tokenjar.AuditStore]. Beyond 5,000,000 events the oldest are deleted whatever their age. It
 // deletes in transactions of 50 rows; on an error the number says how many are gone already.
 func (s *Store) PruneAudit(ctx context.Context, keep time.Duration, limit int) (int, error) {
-	return pruneInChunks(ctx, s, "prune audit trail", limit, func(t *tx, want int) (pruned, error) {
+	n, _, err := pruneInChunks(ctx, s, "prune audit trail", limit, func(t *tx, want int) (pruned, error) {
 		old, err := t.exec(`
 DELETE FROM audit_events
  WHERE id IN (SELECT id FROM audit_events WHERE at < ?1 ORDER BY at, id LIMIT ?2)`,
@@ -91,6 +92,7 @@ DELETE FROM audit_events
 			s.auditRows, want-int(old))
 		return pruned{int(old + many), int(old + many)}, err
 	})
+	return n, err
 }
 
 // scanAudit reads a row of auditColumns.
@@ -98,7 +100,7 @@ func scanAudit(row scanner) (tokenjar.AuditEvent, error) {
 	var e tokenjar.AuditEvent
 	var at int64
 	var detail []byte
-	err := row.Scan(&at, &e.Name, &e.Reason, &e.UserID, &e.SessionID, &e.IP, &e.UserAgent, &e.RequestID, &detail)
+	err := row.Scan(&e.ID, &at, &e.Name, &e.Reason, &e.UserID, &e.SessionID, &e.IP, &e.UserAgent, &e.RequestID, &detail)
 	if err != nil {
 		return tokenjar.AuditEvent{}, err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/tokenjar/tokenjar"
 )
 
@@ -99,6 +101,9 @@ func BenchmarkAppendAudit(b *testing.B) {
 	s := openAt(b, dbPath(b), quiet(), tuning{})
 	list := events(500)
 	for b.Loop() {
+		for i := range list {
+			list[i].ID = uuid.Must(uuid.NewV7()).String()
+		}
 		if err := s.AppendAudit(context.Background(), list); err != nil {
 			b.Fatal(err)
 		}

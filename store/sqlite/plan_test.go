@@ -58,7 +58,7 @@ func TestNoStatementWalksATable(t *testing.T) {
 		func() error { _, err := s.DeleteUser(ctx, "user"); return err },
 		func() error { _, err := s.News(ctx, time.Now()); return err },
 		func() error { return s.RaiseClaims(ctx, "user", 5) },
-		func() error { _, err := s.PruneSessions(ctx, time.Hour, 10); return err },
+		func() error { _, _, err := s.PruneSessions(ctx, time.Hour, 10); return err },
 		func() error { return s.SaveKeyRing(ctx, []byte("box"), 0) },
 		func() error { return s.SaveKeyRing(ctx, []byte("box"), 1) },
 		func() error { _, _, err := s.KeyRing(ctx); return err },

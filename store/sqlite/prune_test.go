@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,10 +19,20 @@ func moving(from time.Time) (cfg Config, set func(time.Time)) {
 	return cfg, set
 }
 
+// wantPruned prunes until there is no more.
 func wantPruned(t *testing.T, s *Store, limit, want int) {
 	t.Helper()
-	if n, err := s.PruneSessions(t.Context(), 0, limit); err != nil || n != want {
-		t.Fatalf("pruned: got %d and %v, want %d", n, err, want)
+	total := 0
+	for more := true; more; {
+		var n int
+		var err error
+		n, more, err = s.PruneSessions(t.Context(), 0, limit)
+		if total += n; err != nil || n > limit {
+			t.Fatalf("pruned: got %d and %v, want %d at most", n, err, limit)
+		}
+	}
+	if total != want {
+		t.Fatalf("pruned: got %d, want %d", total, want)
 	}
 }
 
@@ -44,9 +55,8 @@ func TestPruningPassesBySessionsThatHaveBeenUsed(t *testing.T) {
 	}
 	set(noon.Add(timing.Idle + time.Hour))
 	before := commits.Load()
-	wantPruned(t, s, 2, 2)
-	wantPruned(t, s, 10, 1)
-	if n := commits.Load() - before; n < 3 {
+	wantPruned(t, s, 1000, 3)
+	if n := commits.Load() - before; n < 2 {
 		t.Errorf("%d transactions looked at %d sessions, more than %d in one", n, len(used)+3, pruneChunk)
 	}
 	before = commits.Load()
@@ -87,6 +97,37 @@ func TestPruningKnowsOfAnEndThatCameNearer(t *testing.T) {
 	wantPruned(t, s, 10, 0)
 	set(noon.Add(time.Hour + time.Millisecond))
 	wantPruned(t, s, 10, 2)
+}
+
+// After migration 5 every live session has to be looked at once. One call must not do all of that.
+func TestOneCallLooksAtNoMoreSessionsThanItMayDelete(t *testing.T) {
+	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	path := dbPath(t)
+	cfg, _ := moving(noon)
+	const alive, limit = 10 * pruneChunk, 2 * pruneChunk
+	old := raw(t, fileOfVersion(t, path, 3), fmt.Sprintf(`
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+INSERT INTO sessions
+SELECT printf('%%05d', i), 'user', 0, 0, 0, 0, %d, %d, 0, 1, zeroblob(32), 0, 0, 0, 0, NULL, '', '', '', NULL, '' FROM n`,
+		alive, millis(noon.Add(time.Hour)), millis(noon.Add(time.Hour))))
+	old.close()
+	var commits atomic.Int64
+	s := openAt(t, path, cfg, tuning{hooks: hooks{commit: func() error { commits.Add(1); return nil }}})
+	calls := 0
+	for more := true; more; calls++ {
+		before := commits.Load()
+		var n int
+		var err error
+		if n, more, err = s.PruneSessions(t.Context(), 0, limit); n != 0 || err != nil {
+			t.Fatalf("pruned: got %d and %v, want none", n, err)
+		}
+		if n := commits.Load() - before; n > limit/pruneChunk {
+			t.Fatalf("call %d made %d transactions of %d sessions, and may look at %d", calls, n, pruneChunk, limit)
+		}
+	}
+	if calls != alive/limit+1 {
+		t.Errorf("%d calls looked at %d sessions, want %d", calls, alive, alive/limit+1)
+	}
 }
 
 func TestSessionsOfAnEarlierVersionArePruned(t *testing.T) {

@@ -119,8 +119,8 @@ SELECT id, revoke_reason, revoked_at
 }
 
 // PruneSessions implements [tokenjar.SessionStore]. It works in transactions of at most 50 rows; on an error the number
-// says how many are gone already.
-func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (int, error) {
+// says how many are gone already. A database that an earlier version wrote has every session looked at once.
+func (s *Store) PruneSessions(ctx context.Context, keep time.Duration, limit int) (deleted int, more bool, err error) {
 	return pruneInChunks(ctx, s, "prune sessions", limit, func(t *tx, want int) (pruned, error) {
 		before := millis(t.now.Add(-max(keep, 0)))
 		if _, err := t.exec(`
@@ -160,18 +160,19 @@ const pruneChunk = 50
 // pruned is what one of them did: it deleted so many of the rows it has seen.
 type pruned struct{ deleted, seen int }
 
-// pruneInChunks has at most limit rows deleted, in transactions of their own that see at most want rows each. The one that
-// sees fewer is the last.
+// pruneInChunks has at most limit rows seen, in transactions of their own that see at most want rows each. The one that
+// sees fewer is the last, and there is no more. Rows that are seen and stay count as well: after migration 5 these are all
+// live sessions, and a call would go on for as long as there are any.
 func pruneInChunks(
 	ctx context.Context, s *Store, op string, limit int, chunk func(t *tx, want int) (pruned, error),
-) (total int, err error) {
-	for total < limit {
-		want := min(limit-total, pruneChunk)
+) (deleted int, more bool, err error) {
+	for seen := 0; seen < limit; {
+		want := min(limit-seen, pruneChunk)
 		p, err := write(ctx, s, op, func(t *tx) (pruned, error) { return chunk(t, want) })
-		total += p.deleted
+		deleted, seen = deleted+p.deleted, seen+p.seen
 		if err != nil || p.seen < want {
-			return total, err
+			return deleted, false, err
 		}
 	}
-	return total, nil
+	return deleted, limit > 0, nil
 }

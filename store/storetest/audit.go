@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +47,8 @@ func testAudit(t *testing.T, open opener) {
 		e := start(t, open)
 		wantTrail(e, filter{})
 		full := event{
-			At: noon.Add(123 * time.Microsecond).In(time.FixedZone("east", 5*3600)), Name: "login.failed", Reason: "wrong_password",
+			ID: "an id of any kind '\x00", At: noon.Add(123 * time.Microsecond).In(time.FixedZone("east", 5*3600)),
+			Name: "login.failed", Reason: "wrong_password",
 			UserID: newID(), SessionID: newID(), IP: "2001:db8::1", RequestID: "request-1",
 			UserAgent: "Mozilla \"'; --\x00\r\n<&>\u2028 ü 🙂 \ufffd \U0010ffff",
 			Detail:    map[string]string{"": "", "key\x00": "value \x00\r\n<&>\u2028 \"'; -- 🙂", "ü": "\x7f"},
@@ -66,6 +68,44 @@ func testAudit(t *testing.T, open opener) {
 		must(e, err)
 		got[0].Detail["read"] = "and the reader's is the reader's"
 		wantTrail(e, filter{UserID: full.UserID}, want)
+	})
+	t.Run("an event that is there is not added again", func(t *testing.T) {
+		e := start(t, open)
+		first := event{ID: newID(), At: noon, Name: "first"}
+		second := event{ID: newID(), At: noon, Name: "second"}
+		third := event{ID: newID(), At: noon, Name: "third"}
+		must(e, e.AppendAudit(e.Context(), []event{first, second}))
+		must(e, e.AppendAudit(e.Context(), []event{second, third, third, first})) // a part of it, in doubt, and some more
+		wantTrail(e, filter{}, third, second, first)
+		same := event{At: noon, Name: "of no id"}
+		must(e, e.AppendAudit(e.Context(), []event{same, same}))
+		must(e, e.AppendAudit(e.Context(), []event{same}))
+		wantTrail(e, filter{Name: "of no id"}, same, same, same)
+
+		e.clock.advance(time.Hour)
+		n, err := e.PruneAudit(e.Context(), time.Minute, 100)
+		must(e, err)
+		equal(e, "pruned", n, 6)
+		must(e, e.AppendAudit(e.Context(), []event{first}))
+		wantTrail(e, filter{}, first) // what is forgotten may come again
+	})
+	t.Run("of two appends of the same events at once one counts", func(t *testing.T) {
+		e := start(t, open)
+		var list []event
+		for i := range 20 {
+			list = append(list, event{ID: newID(), At: noon, Name: fmt.Sprint(i)})
+		}
+		var appends sync.WaitGroup
+		for range 8 {
+			appends.Go(func() {
+				if err := e.AppendAudit(e.Context(), list); err != nil {
+					e.Error(err)
+				}
+			})
+		}
+		appends.Wait()
+		slices.Reverse(list)
+		wantTrail(e, filter{}, list...)
 	})
 	t.Run("by time, and of one time the last added first", func(t *testing.T) {
 		e := start(t, open)

@@ -445,7 +445,7 @@ func (w *world) advanceToLimit(rt *rapid.T) {
 
 func (w *world) prune(rt *rapid.T) {
 	keep := rapid.SampledFrom([]time.Duration{0, time.Minute, timing.Idle}).Draw(rt, "keep")
-	_, err := w.PruneSessions(rt.Context(), keep, 1_000_000)
+	_, _, err := w.PruneSessions(rt.Context(), keep, 1_000_000)
 	must(rt, err)
 	before := w.now().Add(-keep)
 	for _, f := range w.families {

@@ -127,8 +127,11 @@ func testPruning(t *testing.T, open opener) {
 	}
 	prune := func(e *env, keep time.Duration, limit int) int {
 		e.Helper()
-		n, err := e.PruneSessions(e.Context(), keep, limit)
+		n, more, err := e.PruneSessions(e.Context(), keep, limit)
 		must(e, err)
+		if more && limit <= 0 {
+			e.Error("a call that may look at nothing is worth repeating")
+		}
 		return n
 	}
 	t.Run("a session that is over goes when it has been for longer than keep", func(t *testing.T) {
@@ -177,6 +180,44 @@ func testPruning(t *testing.T, open opener) {
 		e.clock.advance(23 * time.Hour)
 		equal(e, "pruned", prune(e, 0, 10), 0)
 		equal(e, "live", live(e, s), true)
+	})
+	t.Run("calls that go on while there is more delete all that is over", func(t *testing.T) {
+		e := start(t, open)
+		user := e.user()
+		var used, over []session
+		for range 20 { // in the first places of any order by age
+			used = append(used, e.login(user))
+		}
+		e.clock.advance(time.Minute)
+		for i := range 10 {
+			over = append(over, e.login(user))
+			if i%3 == 0 {
+				_, err := e.RevokeSessions(e.Context(), user, []string{over[i].id}, tokenjar.ReasonLogout)
+				must(e, err)
+			}
+		}
+		e.clock.advance(timing.Idle - time.Hour)
+		for _, s := range used {
+			e.want(rotated, s.show(1))
+		}
+		e.clock.advance(2*time.Hour + keep)
+		deleted, calls := 0, 0
+		for more := true; more; calls++ {
+			if calls > 30 {
+				e.Fatal("there is more for ever")
+			}
+			var n int
+			var err error
+			n, more, err = e.PruneSessions(e.Context(), keep, 3)
+			must(e, err)
+			if deleted += n; n > 3 {
+				e.Fatalf("one call deleted %d sessions, want 3 at most", n)
+			}
+		}
+		equal(e, "deleted", deleted, len(over))
+		for _, s := range used {
+			equal(e, "live", live(e, s), true)
+		}
 	})
 	t.Run("limit is kept, and what is left goes next time", func(t *testing.T) {
 		e := start(t, open)

@@ -147,7 +147,7 @@ func testClaims(t *testing.T, open opener) {
 			kept  bool
 		}{{time.Minute, true}, {time.Minute + time.Millisecond, false}} {
 			e.clock.set(at.Add(row.after))
-			_, err := e.PruneSessions(e.Context(), time.Minute, 10)
+			_, _, err := e.PruneSessions(e.Context(), time.Minute, 10)
 			must(e, err)
 			equal(e, fmt.Sprintf("kept after %s", row.after), changes(e, at) != "", row.kept)
 		}

@@ -221,7 +221,7 @@ func testCancelled(t *testing.T, open opener) {
 		"MarkShared":         last(e.MarkShared(ctx, []tokenjar.Shared{{SessionID: s2.id, Generation: 1, IP: "changed"}})),
 		"RaiseClaims":        e.RaiseClaims(ctx, user, 7),
 		"SetUserRoles":       e.SetUserRoles(ctx, user, tokenjar.Roles{Staff: true}),
-		"PruneSessions":      last(e.PruneSessions(ctx, 0, 10)),
+		"PruneSessions":      second(e.PruneSessions(ctx, 0, 10)),
 		"KeyRing":            second(e.KeyRing(ctx)),
 		"SaveKeyRing":        e.SaveKeyRing(ctx, []byte("changed"), 1),
 		"FindUser":           last(e.FindUser(ctx, tokenjar.Identifier{Username: "unknown"})),

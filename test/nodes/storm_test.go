@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar/internal/history"
+	"github.com/tokenjar/tokenjar/internal/stress"
 )
 
 // A storm is clients of package history that live one session after another until it is calmed, through whatever happens
@@ -39,6 +40,7 @@ type storm struct {
 func (c *cluster) storm(t testing.TB, n int, user string) *storm {
 	ctx, done := context.WithCancel(context.Background())
 	s := &storm{cluster: c, journal: &history.Journal{}, done: done, errs: make([]error, n), newest: make(map[string]history.Tokens)}
+	seed := stress.Seed(t)
 	for i := range n {
 		var clients []history.Client
 		for _, node := range append([]*node{nil}, c.nodes...) {
@@ -47,7 +49,7 @@ func (c *cluster) storm(t testing.TB, n int, user string) *storm {
 		s.wg.Go(func() {
 			s.errs[i] = history.Storm{
 				Journal: s.journal, Name: fmt.Sprint("storm ", i), Clients: clients, Sessions: 1 << 30, Steps: 6,
-				Seed: uint64(i), Thief: i == n-1,
+				Seed: seed + uint64(i), Thief: i == n-1,
 			}.Run(ctx)
 		})
 	}
