@@ -161,7 +161,7 @@ func (r *route) rewrite(pr *httputil.ProxyRequest) {
 	if id := tokenjar.RequestIDFromContext(x); id != "" {
 		set("X-Request-Id", id)
 	}
-	set(hopHeader, r.proxy.id)
+	set(hopHeader, strings.Join(append(hopsOf(pr.In.Header), r.proxy.id), " "))
 }
 
 // transferEncoding keeps a request chunked that was.

@@ -305,15 +305,31 @@ func (p *Proxy) judge(req *http.Request) (*route, string, error) {
 	if err := checkQuery(req.URL); err != nil {
 		return nil, "", err
 	}
-	if req.Header.Get(hopHeader) == p.id {
+	if slices.Contains(hopsOf(req.Header), p.id) {
 		return nil, "", problem.New(problem.UpstreamUnavailable).WithStatus(http.StatusLoopDetected).
 			WithDetail("The service of this route leads back here.")
 	}
 	return r, path, r.checkUpgrade(req)
 }
 
-// hopHeader names the process that has sent a request on.
+// hopHeader names those of us who have sent a request on, so that each knows its own when they come back, also by way of another.
 const hopHeader = "X-Tokenjar-Hop"
+
+// maxHops is how many of us may follow one another before the first ones are forgotten.
+const maxHops = 8
+
+// hopsOf returns the ids in the field. What a client writes there can end its own request and nothing else.
+func hopsOf(h http.Header) []string {
+	hops := strings.Fields(h.Get(hopHeader))
+	for _, id := range hops {
+		if len(hops) >= maxHops || len(id) != hopSize || strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
+			return nil
+		}
+	}
+	return hops
+}
+
+const hopSize = 26 // of rand.Text
 
 // maxQueryFields is how many fields a query may have.
 const maxQueryFields = 1000

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tokenjar/tokenjar/cookie"
+	"github.com/tokenjar/tokenjar/internal/spa"
 	"github.com/tokenjar/tokenjar/proxy"
 )
 
@@ -64,6 +65,14 @@ func (c Config) checkSPA(wrong report, s site) {
 	if i := routeAt(s.routes, "/"); set != "" && i >= 0 {
 		at := entryKey(s.routesKey, i)
 		wrong(set, fmt.Errorf("is never reached, because %s leads all paths to a service: keep one of them", at), at+".path")
+	}
+	if csp := s.spaKey + ".csp"; s.spa.CSP != "" {
+		if s.spa.Dir == "" {
+			wrong(csp, errors.New("has no effect without "+dir+": remove it"), dir)
+		}
+		for _, err := range split(spa.CheckSources(s.spa.CSP)) {
+			wrong(csp, err)
+		}
 	}
 	if s.spa.DevServer == "" {
 		return

@@ -180,6 +180,13 @@ func TestMistakesInRoutes(t *testing.T) {
 			want: []string{`tokenjar.yaml:1: spa.dir: is never reached, because routes[0] leads all paths to a service: keep one of them`,
 				`tokenjar.yaml:1: spa.dev_server: cannot be set together with spa.dir: keep one of them`,
 				`tokenjar.yaml:2: routes[0].upstream: must not have a user name or password in it: remove what stands before the @`}},
+		{name: "a policy that lets scripts loose, and one of no pages", file: "spa: {dir: dist, csp: \"script-src 'unsafe-inline'; frame-ancestors https://evil.example\"}\n" +
+			"frontends: [{public_url: \"http://localhost:9\", spa: {csp: \"img-src https://a.example\"}}]\n",
+			want: []string{
+				`tokenjar.yaml:1: spa.csp: script-src: "'unsafe-inline'" is no source that can be added: write addresses, as https://api.example.com`,
+				`tokenjar.yaml:1: spa.csp: frame-ancestors cannot be changed`,
+				`tokenjar.yaml:2: frontends[0].spa.csp: has no effect without frontends[0].spa.dir: remove it`,
+			}},
 		{name: "development servers elsewhere", file: "public_url: https://app.example.com\n",
 			env: []string{"TOKENJAR_SPA_DEV_SERVER=http://192.168.0.7:5173/app"},
 			want: []string{

@@ -60,7 +60,7 @@ func (s *Server) adminHandler() http.Handler {
 			}
 			scrape.ServeHTTP(w, r)
 		case path == "/healthz", path == "/readyz":
-			s.api.ServeHTTP(w, r)
+			s.main().api.ServeHTTP(w, r)
 		default:
 			problem.Write(w, r, problem.New(problem.NotFound))
 		}

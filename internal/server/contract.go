@@ -1,4 +1,4 @@
 package server
 
 // Contract returns the OpenAPI document that is served at /openapi.json.
-func (s *Server) Contract() []byte { return s.api.OpenAPI() }
+func (s *Server) Contract() []byte { return s.main().api.OpenAPI() }

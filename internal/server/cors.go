@@ -68,10 +68,10 @@ func asksForOneMethod(r *http.Request) bool {
 }
 
 // preflight answers a preflight with 204. Here it ends: no credential is looked at and no store is asked.
-func (s *Server) preflight(w http.ResponseWriter, r *http.Request, path string) {
+func (s *Server) preflight(f *frontend, w http.ResponseWriter, r *http.Request, path string) {
 	answer := func(w http.ResponseWriter, r *http.Request) {
-		if s.api.Owns(path) && s.patterns.of(path) != s.patterns.other {
-			s.api.ServeHTTP(w, r) // which knows what is allowed there
+		if f.api.Owns(path) && s.patterns.of(path) != s.patterns.other {
+			f.api.ServeHTTP(w, r) // which knows what is allowed there
 			return
 		}
 		w.Header().Set("Allow", methods)
@@ -95,10 +95,4 @@ func (s *Server) share(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.cors.HandlerFunc(w, r)
 	}
-}
-
-// refuse answers with a problem that a page of a listed origin can read.
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, p *problem.Problem) {
-	s.share(w, r)
-	problem.Write(w, r, p)
 }

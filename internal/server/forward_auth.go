@@ -45,7 +45,7 @@ func (s *Server) newForwardAuth(cfg config.Admin) (*forwardAuth, error) {
 	}
 	audience := cfg.ForwardAuthAudience
 	if audience == "" {
-		audience = s.publicURL + forwardauth.Path
+		audience = s.main().publicURL + forwardauth.Path
 	}
 	tokens, err := s.service.UpstreamIssuer(audience)
 	if err != nil {
@@ -103,11 +103,11 @@ func (f *forwardAuth) judge(r *http.Request, plainHTTP bool) (user, bearer strin
 
 // guard judges host, method and path, and returns who judges the rest.
 func (f *forwardAuth) guard(r *http.Request, plainHTTP bool) (*session.Guard, error) {
-	s := f.server
+	front := f.server.frontendOf(r.Host)
 	switch {
-	case !s.ours(r.Host):
+	case front == nil:
 		return nil, problem.New(problem.MisdirectedHost)
-	case s.https && plainHTTP:
+	case front.https && plainHTTP:
 		return nil, problem.New(problem.MisdirectedHost).WithDetail("This request came by plain http.")
 	case !knownMethod(r.Method):
 		return nil, problem.New(problem.MethodNotAllowed)
@@ -118,7 +118,7 @@ func (f *forwardAuth) guard(r *http.Request, plainHTTP bool) (*session.Guard, er
 		return nil, problem.New(problem.BadPath)
 	}
 	pathrule.Set(r, path)
-	return s.guard, nil
+	return front.guard, nil
 }
 
 // refuse answers with a status that proxies understand.

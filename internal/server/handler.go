@@ -17,102 +17,45 @@ import (
 	"github.com/tokenjar/tokenjar/problem"
 )
 
-// Handler returns the whole tree: request id, log, headers, host, method, path, and the room the path belongs to.
+// Handler returns the whole tree: request id, log, frontend, headers, host, method, path, and the room the path belongs to.
 func (s *Server) Handler() http.Handler {
-	return s.observe(s.secure(s.judge(s.dispatch)))
-}
-
-// A room is where a path leads.
-type room int
-
-const (
-	nowhere room = iota
-	apiRoom
-	siteRoom
-	sampleRoom
-	proxyRoom
-)
-
-// A place is a room and, of the proxy's, the route.
-type place struct {
-	room  room
-	route string
-}
-
-// placeOf says where a canonical path leads. It is asked about other readings of the same path as well, so it looks at
-// nothing but its argument.
-//
-// What is ours comes first, then the routes, then pages.
-func (s *Server) placeOf(path string) place {
-	switch {
-	case s.api.Owns(path):
-		return place{room: apiRoom}
-	case s.sample != nil && path == samplePath:
-		return place{room: sampleRoom}
-	}
-	if s.proxy != nil {
-		if route := s.proxy.RouteOf(path); route != "" {
-			return place{proxyRoom, route}
+	return s.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f := s.frontendOf(r.Host)
+		if f == nil { // judge refuses it, but for health
+			f = s.main()
 		}
-	}
-	if s.site.Has(path) {
-		return place{room: siteRoom}
-	}
-	return place{}
+		f.secure(w)
+		if path, at, ok := s.judge(f, w, r); ok {
+			s.dispatch(f, w, r, path, at)
+		}
+	}))
 }
 
-// dispatch takes a request to its room. The path is the canonical one that was judged. A preflight ends here; pages are
-// nobody's to read but a browser's that opens them, so they are not shared.
-func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, path string) {
-	at := s.placeOf(path)
+// dispatch takes a request to its room. A preflight ends here.
+func (s *Server) dispatch(f *frontend, w http.ResponseWriter, r *http.Request, path string, at place) {
 	if rec, ok := w.(*recorder); ok {
-		switch at.room {
-		case nowhere:
-		case proxyRoom:
-			rec.route = s.metrics.Route(at.route)
-		default:
-			rec.route = s.patterns.of(path)
-		}
+		rec.route = s.routeOf(f, at, path)
 	}
-	if at.room != siteRoom {
+	if at.room.isShared() {
 		if isPreflight(r) {
-			s.preflight(w, r, path)
+			s.preflight(f, w, r, path)
 			return
 		}
 		s.share(w, r)
 	}
-	switch at.room {
-	case proxyRoom:
-		s.proxy.ServeHTTP(w, r)
-	case apiRoom:
-		s.api.ServeHTTP(w, r)
-	case sampleRoom:
-		s.sample.ServeHTTP(w, r)
-	case siteRoom:
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			problem.Write(w, r, problem.New(problem.MethodNotAllowed))
-			return
-		}
-		s.site.ServeHTTP(w, r)
-	default:
-		problem.Write(w, r, problem.New(problem.NotFound))
-	}
+	f.serve(w, r, at)
 }
 
 // secure sets the headers that every answer of ours has; documents replace the policy by their own.
-func (s *Server) secure(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		if s.https {
-			h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-		}
-		next.ServeHTTP(w, r)
-	})
+func (f *frontend) secure(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if f.https {
+		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	}
 }
 
 // observe names each request, catches its panics and writes its one line of log. The line has no query, no header and

@@ -37,69 +37,72 @@ func hosts(public *url.URL) []string {
 	return []string{host}
 }
 
-// judge lets a request with our host, a known method and an unambiguous path through, with its path in the canonical
-// form.
-func (s *Server) judge(next func(http.ResponseWriter, *http.Request, string)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
-			// net/http drops a Content-Length that came along with a Transfer-Encoding, and in HTTP/1.0 the
-			// Transfer-Encoding itself, before any handler can see it. Nothing may follow on this connection (RFC 9112,
-			// section 6.1).
-			w.Header().Set("Connection", "close")
-		}
-		raw := pathrule.Raw(r)
-		health := raw == "/healthz" || raw == "/readyz"
-		switch {
-		case r.Host == "" && !health:
-			s.refuse(w, r, problem.New(problem.MisdirectedHost).WithStatus(http.StatusBadRequest).
-				WithDetail("The request names no host."))
-			return
-		case !s.ours(r.Host) && !health:
-			s.refuse(w, r, problem.New(problem.MisdirectedHost).
-				WithDetail("This server does not answer for that host. Its address is "+s.publicURL+"."))
-			return
-		case s.https && s.proxies.SaysHTTP(r) && !health:
-			s.refuse(w, r, problem.New(problem.MisdirectedHost).
-				WithDetail("This request came by plain http. Use "+s.publicURL+"."))
-			return
-		case !knownMethod(r.Method):
-			w.Header().Set("Allow", methods)
-			s.refuse(w, r, problem.New(problem.MethodNotAllowed))
-			return
-		}
-		path, err := s.route(raw)
-		if err != nil || r.URL.User != nil { // user information in a target is to be taken for an attack (RFC 9110, section 4.2.4)
-			s.refuse(w, r, problem.New(problem.BadPath))
-			return
-		}
-		pathrule.Set(r, path)
-		next(w, r, path)
-	})
-}
-
-func (s *Server) ours(host string) bool {
-	for _, ours := range s.hosts {
-		if host == ours {
-			return true
+// frontendOf returns the frontend that a Host field names, nil if there is none.
+func (s *Server) frontendOf(host string) *frontend {
+	for _, f := range s.frontends {
+		for _, ours := range f.hosts {
+			if host == ours {
+				return f
+			}
 		}
 	}
-	return false
+	return nil
 }
 
-// route brings a path to its canonical form and refuses it when a laxer reading would lead to another room.
-func (s *Server) route(raw string) (string, error) {
+// judge lets a request with our host, a known method and an unambiguous path through, with its path in the canonical form, and
+// says where that leads. f is the frontend that the host names.
+func (s *Server) judge(f *frontend, w http.ResponseWriter, r *http.Request) (string, place, bool) {
+	if len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1) {
+		// net/http drops a Content-Length that came along with a Transfer-Encoding, and in HTTP/1.0 the
+		// Transfer-Encoding itself, before any handler can see it. Nothing may follow on this connection (RFC 9112,
+		// section 6.1).
+		w.Header().Set("Connection", "close")
+	}
+	raw := pathrule.Raw(r)
+	// Public keys are for services as well, which may know us by another name.
+	anyHost := raw == "/healthz" || raw == "/readyz" || raw == "/.well-known/jwks.json"
+	refuse := func(p *problem.Problem) (string, place, bool) {
+		s.share(w, r) // a page of a listed origin can read why
+		problem.Write(w, r, p)
+		return "", place{}, false
+	}
+	switch {
+	case r.Host == "" && !anyHost:
+		return refuse(problem.New(problem.MisdirectedHost).WithStatus(http.StatusBadRequest).
+			WithDetail("The request names no host."))
+	case s.frontendOf(r.Host) == nil && !anyHost:
+		return refuse(problem.New(problem.MisdirectedHost).
+			WithDetail("This server does not answer for that host. Its address is " + f.publicURL + "."))
+	case f.https && s.proxies.SaysHTTP(r) && !anyHost:
+		return refuse(problem.New(problem.MisdirectedHost).
+			WithDetail("This request came by plain http. Use " + f.publicURL + "."))
+	case !knownMethod(r.Method):
+		w.Header().Set("Allow", methods)
+		return refuse(problem.New(problem.MethodNotAllowed))
+	}
+	path, at, err := f.find(raw)
+	if err != nil || r.URL.User != nil { // user information in a target is to be taken for an attack (RFC 9110, section 4.2.4)
+		return refuse(problem.New(problem.BadPath))
+	}
+	pathrule.Set(r, path)
+	return path, at, true
+}
+
+// find brings a path to its canonical form and says where it leads. It refuses a path of which a laxer reading would lead
+// elsewhere.
+func (f *frontend) find(raw string) (string, place, error) {
 	path, err := pathrule.WithSlashes(raw)
 	if err != nil {
-		return "", err
+		return "", place{}, err
 	}
-	at := s.placeOf(path)
-	if at.room != proxyRoom && strings.Contains(path, "%2F") { // the proxy asks its route
-		return "", pathrule.ErrBad
+	at := f.placeOf(path)
+	if !at.room.takesSlashes() && strings.Contains(path, "%2F") {
+		return "", place{}, pathrule.ErrBad
 	}
 	for _, other := range pathrule.OtherReadings(path) {
-		if s.placeOf(other) != at {
-			return "", errors.Join(pathrule.ErrBad, errors.New("another room in another reading"))
+		if f.placeOf(other) != at {
+			return "", place{}, errors.Join(pathrule.ErrBad, errors.New("another room in another reading"))
 		}
 	}
-	return path, nil
+	return path, at, nil
 }

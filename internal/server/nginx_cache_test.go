@@ -13,9 +13,9 @@ import (
 	"github.com/tokenjar/tokenjar/internal/servertest"
 )
 
-// tempting is what a service says that would have its answers kept by whoever stands in front. It adds "-say" of the query
+// tempts is what a service says that would have its answers kept by whoever stands in front. It adds "-say" of the query
 // to each answer, and answers with who asks and how often it was asked.
-func tempting(s **service) http.HandlerFunc {
+func tempts(s **service) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		for name, value := range map[string]string{
@@ -72,7 +72,7 @@ func TestACacheInFrontKeepsNothingOfAUser(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var api *service
-			api = newService(t, tempting(&api))
+			api = newService(t, tempts(&api))
 			front := nginxtest.FreeAddress(t)
 			w := servertest.Start(t, servertest.Setup{Config: func(c *config.Config) {
 				c.PublicURL, c.TrustedProxies = "http://localhost:8080", []string{"127.0.0.1"}

@@ -6,25 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/cors"
 
 	"github.com/tokenjar/tokenjar"
-	"github.com/tokenjar/tokenjar/cookie"
-	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/clientip"
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/metrics"
-	"github.com/tokenjar/tokenjar/internal/ui"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/problem"
-	"github.com/tokenjar/tokenjar/proxy"
-	"github.com/tokenjar/tokenjar/session"
 )
 
 // Store is what the server needs of a store: sessions, keys and users.
@@ -62,14 +54,11 @@ type Demo struct {
 type Server struct {
 	log       *slog.Logger
 	service   *tokenjar.Service
-	api       *httpapi.API
-	guard     *session.Guard
-	site      *ui.Site
-	sample    http.Handler // of the demo; nil otherwise
-	proxy     *proxy.Proxy // nil when there are no routes
-	cors      *cors.Cors   // nil when no origin is listed
+	frontends []*frontend // the first is that of public_url
+	cors      *cors.Cors  // nil when no origin is listed
 	metrics   *metrics.Metrics
 	patterns  *patterns
+	spaRoute  *metrics.Route // of the applications' files and pages
 	limits    limits
 	listener  *connections
 	admin     net.Listener // nil when there is none
@@ -77,9 +66,6 @@ type Server struct {
 	heapFloor int64        // bytes; 0 leaves the collector alone
 	proxies   *clientip.Resolver
 	unknown   unknownAddresses
-	publicURL string
-	hosts     []string
-	https     bool
 	onReady   func(string)
 	secret    func() (tokenjar.Secret, error) // nil: never read again
 	notice    time.Duration
@@ -132,21 +118,12 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	if s.admin, err = listenAdmin(cfg); err != nil {
 		return nil, err
 	}
-	if s.publicURL = cfg.PublicURL; s.publicURL == "" {
-		s.publicURL = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
-	}
-	s.publicURL = strings.TrimSuffix(s.publicURL, "/")
-	public, err := url.Parse(s.publicURL)
-	if err != nil {
-		return nil, fmt.Errorf("public_url: %w", err)
-	}
-	s.hosts, s.https = hosts(public), public.Scheme == "https"
-
+	public := publicURL(cfg, listener.Addr().(*net.TCPAddr).Port)
 	hasher, err := password.New(password.Config{Slots: cfg.Password.HashSlots})
 	if err != nil {
 		return nil, err
 	}
-	settings := serviceConfig(cfg, s.publicURL, opts)
+	settings := serviceConfig(cfg, public, opts)
 	settings.Secret, settings.Store, settings.Passwords = secret, store, hasher
 	settings.Limits, settings.OnEvent = limiter, s.metrics.Event
 	if s.service, err = tokenjar.New(ctx, settings); err != nil {
@@ -154,42 +131,32 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	}
 	s.metrics.Follow(s.service.Stats)
 	s.metrics.FollowLog(opts.LogDropped)
-	cookies, err := cookie.New(cfg.CookieConfig(s.publicURL))
-	if err != nil {
-		return nil, err
-	}
-	if s.guard, err = session.New(s.guardConfig(cfg, cookies, opts)); err != nil {
-		return nil, err
-	}
-	if s.api, err = httpapi.New(s.apiConfig(cfg, opts)); err != nil {
-		return nil, err
-	}
-	if len(cfg.Routes) > 0 {
-		if s.proxy, err = proxy.New(s.proxyConfig(cfg, cfg.Routes)); err != nil {
+	all := append([]config.Frontend{{PublicURL: public, SPA: cfg.SPA, Routes: cfg.Routes}}, cfg.Frontends...)
+	for i, in := range all {
+		f, err := s.newFrontend(cfg, in, opts)
+		switch {
+		case err != nil && i > 0:
+			return nil, fmt.Errorf("frontends[%d]: %w", i-1, err)
+		case err != nil:
 			return nil, err
 		}
-		s.metrics.FollowProxy(s.proxy.Stats)
+		s.frontends = append(s.frontends, f)
 	}
 	if s.asked, err = s.newForwardAuth(cfg.Admin); err != nil {
 		return nil, err
 	}
-	if s.patterns, err = newPatterns(s.metrics, s.api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
-		return nil, err
-	}
-	page := ui.Options{AuthPath: cfg.Auth.Path, CSRFCookie: cookies.CSRFName()}
-	if opts.Demo != nil {
-		page.Demo, page.SampleAPI = true, samplePath
-		page.Username, page.Password = opts.Demo.Username, opts.Demo.Password
-		s.sample = s.guard.Required(http.HandlerFunc(serveSample))
-	}
-	if s.site, err = ui.Handler(page); err != nil {
+	s.spaRoute = s.metrics.Route("spa")
+	if s.patterns, err = newPatterns(s.metrics, s.main().api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
+// main returns the frontend of public_url.
+func (s *Server) main() *frontend { return s.frontends[0] }
+
 // URL returns the public URL.
-func (s *Server) URL() string { return s.publicURL }
+func (s *Server) URL() string { return s.main().publicURL }
 
 // Close gives up the listeners of a server that is not going to run.
 func (s *Server) Close() error {
@@ -238,7 +205,7 @@ func (s *Server) Run(ctx context.Context) error {
 		go func() { served <- admin.Serve(s.admin) }()
 	}
 	if s.onReady != nil {
-		s.onReady(s.publicURL)
+		s.onReady(s.URL())
 	}
 	select {
 	case err := <-served:
@@ -252,9 +219,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.log.Info("stopping: requests under way may finish", "within", drainTimeout.String())
 	time.Sleep(s.notice)
-	if s.proxy != nil {
-		s.proxy.Stop()
-	}
+	s.endStreams()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	err := server.Shutdown(drain)

@@ -42,9 +42,9 @@ func serviceConfig(cfg config.Config, publicURL string, opts Options) tokenjar.C
 }
 
 // guardConfig translates them for package session.
-func (s *Server) guardConfig(cfg config.Config, cookies *cookie.Policy, opts Options) session.Config {
+func (s *Server) guardConfig(cfg config.Config, publicURL string, cookies *cookie.Policy, opts Options) session.Config {
 	return session.Config{
-		Service: s.service, PublicURL: s.publicURL, Cookies: cookies,
+		Service: s.service, PublicURL: publicURL, Cookies: cookies,
 		TrustedOrigins: cfg.CSRF.TrustedOrigins,
 		NoRenewal:      !cfg.Session.TransparentRenewal, RenewalExclude: cfg.Session.RenewalExclude,
 		ClientIP: s.proxies.ClientIP, Now: opts.Now,
@@ -53,21 +53,18 @@ func (s *Server) guardConfig(cfg config.Config, cookies *cookie.Policy, opts Opt
 }
 
 // apiConfig translates them for package httpapi.
-func (s *Server) apiConfig(cfg config.Config, opts Options) httpapi.Config {
+func (s *Server) apiConfig(cfg config.Config, guard *session.Guard, opts Options) httpapi.Config {
 	return httpapi.Config{
-		Guard: s.guard, Path: cfg.Auth.Path, Version: opts.Version, Ready: s.ready,
+		Guard: guard, Path: cfg.Auth.Path, Version: opts.Version, Ready: s.ready,
 		NoDocs: !cfg.Auth.Docs,
 	}
 }
 
 // proxyConfig translates them for package proxy.
-func (s *Server) proxyConfig(cfg config.Config, routes []config.Route) proxy.Config {
+func (s *Server) proxyConfig(cfg config.Config, f *frontend, routes []config.Route) proxy.Config {
 	out := proxy.Config{
-		Guard: s.guard, PublicURL: s.publicURL, LoginPage: cfg.Auth.LoginPage, ClientIP: s.proxies.ClientIP, Logger: s.log,
-		Self: []string{s.listener.Addr().String()},
-	}
-	if s.admin != nil {
-		out.Self = append(out.Self, s.admin.Addr().String())
+		Guard: f.guard, PublicURL: f.publicURL, LoginPage: cfg.Auth.LoginPage, ClientIP: s.proxies.ClientIP, Logger: s.log,
+		Self: s.addresses(),
 	}
 	for _, r := range routes {
 		out.Routes = append(out.Routes, r.ProxyRoute())

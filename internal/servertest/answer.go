@@ -81,7 +81,11 @@ func sentPath(r *http.Request) string {
 func (w *World) CheckContract(t testing.TB, method, path string, a Answer) {
 	t.Helper()
 	if c := w.Contract(t); c != nil {
-		if err := c.Check(method, path, a); err != nil {
+		check := c.Check
+		if w.others {
+			check = c.CheckBesideOthers
+		}
+		if err := check(method, path, a); err != nil {
 			t.Errorf("contract: %s %s: %d: %v: %.300s", method, path, a.Status, err, a.Body)
 		}
 	}

@@ -97,6 +97,19 @@ func (c *Contract) Check(method, path string, a Answer) error {
 	return err
 }
 
+// CheckBesideOthers is Check where paths that the document does not know may lead to services and pages.
+func (c *Contract) CheckBesideOthers(method, path string, a Answer) error {
+	decoded, err := url.PathUnescape(path)
+	if err != nil || decoded == "/auth" || strings.HasPrefix(decoded, "/auth/") || slices.ContainsFunc(known, func(m string) bool { return c.operation(m, decoded) != "" }) {
+		return c.Check(method, path, a)
+	}
+	return c.checkForeign(a)
+}
+
+var known = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
 // foreign reports whether a path belongs to another room than the API.
 func foreign(path string) bool {
 	return path == "/" || path == "/api/hello" || strings.HasPrefix(path, "/assets/")

@@ -46,6 +46,7 @@ type World struct {
 	MayPanic bool
 
 	addr     string
+	others   bool         // the configuration leads paths that are not the API's to services or pages
 	client   *http.Client // without a jar
 	stop     context.CancelFunc
 	stopped  chan error
@@ -105,6 +106,7 @@ func Start(t testing.TB, setups ...Setup) *World {
 			opts.Demo = &server.Demo{Username: Ada, Password: "shown on the page"}
 		}
 	}
+	w.others = len(cfg.Routes)+len(cfg.Frontends) > 0 || cfg.SPA.Dir+cfg.SPA.DevServer != ""
 	secret, err := tokenjar.ParseSecret([]byte(Secret))
 	if err != nil {
 		t.Fatal(err)
