@@ -38,11 +38,11 @@ type direct struct {
 const linkIdle = 90 * time.Second
 
 // newDirect returns a RoundTripper for one service, beside the transport.
-func newDirect(t *http.Transport, host string, wait time.Duration, most int) *direct {
+func newDirect(t *http.Transport, host string, r Route) *direct {
 	if _, _, err := net.SplitHostPort(host); err != nil {
 		host = net.JoinHostPort(host, "80")
 	}
-	return &direct{dial: t.DialContext, address: host, wait: wait, most: most, others: t}
+	return &direct{dial: newDialer(r).DialContext, address: host, wait: r.HeaderTimeout, most: r.MaxRequests, others: t}
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -78,7 +78,7 @@ func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
 // isDirect reports whether a request has no body, may be repeated, and asks for no other protocol.
 func isDirect(req *http.Request) bool {
 	switch req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
 	default:
 		return false
 	}

@@ -189,7 +189,7 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	if transport == nil {
 		t := newTransport(r)
 		if transport = t; upstream.Scheme == "http" {
-			transport = newDirect(t, upstream.Host, r.HeaderTimeout, r.MaxRequests)
+			transport = newDirect(t, upstream.Host, r)
 		}
 	}
 	built.forward = &httputil.ReverseProxy{

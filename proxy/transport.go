@@ -17,7 +17,7 @@ const maxAnswerHeader = 64 << 10
 
 // newTransport returns connections to one service.
 func newTransport(r Route) *http.Transport {
-	dialer := &net.Dialer{Timeout: r.ConnectTimeout, Control: onlyServices}
+	dialer := newDialer(r)
 	return &http.Transport{
 		Proxy: nil, // what HTTP_PROXY says is not for services behind us
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -39,6 +39,11 @@ func newTransport(r Route) *http.Transport {
 		ReadBufferSize:         8 << 10,
 		WriteBufferSize:        8 << 10,
 	}
+}
+
+// newDialer returns what connects to a service.
+func newDialer(r Route) *net.Dialer {
+	return &net.Dialer{Timeout: r.ConnectTimeout, Control: onlyServices}
 }
 
 // A serviceConn is a connection to a service, which must take what it is sent.

@@ -96,7 +96,7 @@ func TestASessionIsRenewedEarlyOnlyWhereItHelps(t *testing.T) {
 			6500 * time.Millisecond, true},
 		{"a short life, half over", tokenjartest.Config{Service: func(c *tokenjar.Config) { c.AccessLifetime = 8 * time.Second }}, proxy.Route{},
 			4 * time.Second, false},
-		{"the session ends as soon", tokenjartest.Config{Service: func(c *tokenjar.Config) { c.Absolute, c.Idle = 5*time.Minute, 5*time.Minute }}, proxy.Route{},
+		{"the session ends as soon", tokenjartest.Config{Service: func(c *tokenjar.Config) { c.Absolute, c.Idle = 4*time.Minute, 4*time.Minute }}, proxy.Route{},
 			early, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
