@@ -65,7 +65,12 @@ func (c Config) Check() error {
 	}
 	wrong("auth.path", checkAuthPath(c.Auth.Path))
 	if c.Auth.LoginPage != "" {
-		wrong("auth.login_page", checkPath(c.Auth.LoginPage))
+		page, query, _ := strings.Cut(c.Auth.LoginPage, "?")
+		err := checkPath(page)
+		if err == nil && (strings.ContainsAny(query, "#\\") || strings.ContainsFunc(query, notASCII)) {
+			err = fmt.Errorf("%s must have a plain query: no backslash, blank or #", shown(c.Auth.LoginPage))
+		}
+		wrong("auth.login_page", err)
 	}
 
 	publicURL := c.URL(8080) // any port will do

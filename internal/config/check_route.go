@@ -47,7 +47,7 @@ func (c Config) checkRoutes(wrong report, list string, routes []Route, spa SPA) 
 				"from / as well", shown(r.Path)))
 		}
 	}
-	if page := c.Auth.LoginPage; page != "" && checkPath(page) == nil {
+	if page, _, _ := strings.Cut(c.Auth.LoginPage, "?"); page != "" && checkPath(page) == nil {
 		if i := routeAt(routes, page); i >= 0 && getRule(routes[i]) == "required" {
 			at := entryKey(list, i)
 			wrong("auth.login_page", fmt.Errorf("%s is on %s, which only opens to who is signed in, so that browsers would be sent "+

@@ -173,6 +173,8 @@ func TestMistakesInRoutes(t *testing.T) {
 			want: []string{`tokenjar.yaml:1: auth.login_page: "//evil.example" must be a plain path: no //, backslash, blank, query or escape`}},
 		{name: "OR-02 by an address", file: "auth: {login_page: \"https://evil.example/\"}\n",
 			want: []string{`tokenjar.yaml:1: auth.login_page: "https://evil.example/" must begin with a slash`}},
+		{name: "a query that is none", file: "auth: {login_page: \"/in?a=b#c\"}\n",
+			want: []string{`tokenjar.yaml:1: auth.login_page: "/in?a=b#c" must have a plain query: no backslash, blank or #`}},
 		{name: "OR-02 by a backslash", file: "auth: {login_page: \"/\\\\evil.example\"}\n",
 			want: []string{`tokenjar.yaml:1: auth.login_page: "/\\evil.example" must be a plain path: no //, backslash, blank, query or escape`}},
 		{name: "pages from two places, and under a route that has all paths",
