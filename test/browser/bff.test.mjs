@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test as nodeTest } from 'node:test';
 
-import { cleanUp, missing, openContext, record, required, settle, startServe } from './harness.mjs';
+import { cleanUp, missing, openContext, record, required, settle, startNeighbour, startServe } from './harness.mjs';
 import { startService } from './service.mjs';
 
 const test = (name, body) => nodeTest(name, { timeout: 90_000 }, body);
@@ -22,7 +22,7 @@ window.call = async (path, options) => { const r = await fetch(path, options); r
   type: r.headers.get('Content-Type'), redirected: r.redirected, body: r.ok ? await r.json() : null }; };
 window.csrf = () => /csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? '';
 window.live = (path) => new Promise((resolve, reject) => { const s = new WebSocket(location.origin.replace('http', 'ws') + path); window.socket = s;
-  window.closed = new Promise((over) => { s.onclose = (e) => { over({ code: e.code, reason: e.reason }); reject(new Error('closed ' + e.code)); }; });
+  window.over = new Promise((over) => { s.onclose = (e) => { over({ code: e.code, reason: e.reason }); reject(new Error('closed ' + e.code)); }; });
   s.onopen = () => { s.send('hi'); }; s.onmessage = (e) => resolve(e.data); });
 window.events = (path) => new Promise((resolve) => { const s = new EventSource(path); window.source = s;
   window.ended = new Promise((over) => { s.onerror = () => { if (s.readyState === EventSource.CLOSED) over('closed'); }; });
@@ -88,7 +88,9 @@ describe('tokenjar in front of a page and its API', { skip, concurrency: 2 }, ()
     assert.match(injected, /^script-src/);
     assert.equal(await page.evaluate(() => window.injected), undefined);
     const [document, asset] = await page.evaluate(async () =>
-      Promise.all(['/orders/8', '/assets/app-Ck3P0aZx.js'].map(async (url) => (await fetch(url)).headers.get('Cache-Control'))),
+      Promise.all(
+        ['/orders/8', '/assets/app-Ck3P0aZx.js'].map(async (url) => (await fetch(url, { headers: { Accept: 'text/html, */*' } })).headers.get('Cache-Control')),
+      ),
     );
     assert.match(document, /no-cache/);
     assert.match(asset, /immutable/);
@@ -138,7 +140,7 @@ describe('tokenjar in front of a page and its API', { skip, concurrency: 2 }, ()
     const other = await open(context, server, '/settings');
     const out = await other.evaluate(async () => (await fetch('/auth/logout', { method: 'POST', headers: { 'X-CSRFToken': window.csrf() } })).status);
     assert.equal(out, 200);
-    const { code, reason } = await page.evaluate(() => window.closed);
+    const { code, reason } = await page.evaluate(() => window.over);
     assert.equal(code, 4401);
     assert.equal(reason, 'session_ended');
     assert.equal(await page.evaluate(() => window.ended), 'closed'); // it asked again, and was told 401
@@ -147,20 +149,24 @@ describe('tokenjar in front of a page and its API', { skip, concurrency: 2 }, ()
   });
 
   test('a page of another origin opens no WebSocket', async (t) => {
-    const { server, context, page } = await visit(t);
+    const { service, server, context, page } = await visit(t);
     assert.equal(await signIn(page, server), 200);
-    const elsewhere = await context.newPage();
-    await elsewhere.goto(`${server.origin.replace('localhost', '127.0.0.1')}/healthz`);
-    const outcome = await elsewhere.evaluate(
-      (url) =>
-        new Promise((resolve) => {
-          const socket = new WebSocket(url);
-          socket.onopen = () => resolve('open');
-          socket.onclose = (event) => resolve(event.code);
-        }),
-      `${server.origin.replace('http', 'ws')}/live/feed`,
-    );
-    assert.equal(outcome, 1006);
+    const neighbour = await startNeighbour(t, server.origin);
+    for (const origin of [neighbour.crossSite, neighbour.sameSite]) { // to the second one the browser does send our cookies
+      const elsewhere = await context.newPage();
+      await elsewhere.goto(origin);
+      const outcome = await elsewhere.evaluate(
+        (url) =>
+          new Promise((resolve) => {
+            const socket = new WebSocket(url);
+            socket.onopen = () => resolve('open');
+            socket.onclose = (event) => resolve(event.code);
+          }),
+        `${server.origin.replace('http', 'ws')}/live/feed`,
+      );
+      assert.equal(outcome, 1006, origin);
+    }
+    assert.equal(service.sockets.size, 0);
   });
 
   test('script has seen no token', async () => {

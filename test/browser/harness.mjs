@@ -2,7 +2,7 @@
 // script could see during the whole run.
 
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -92,6 +92,7 @@ export async function startDemo(t, { accessLifetime = '4s' } = {}) {
 export async function startServe(t, settings) {
   const folder = mkdtempSync(join(scratch, 'serve-'));
   const user = { username: 'ada', password: 'correct horse battery staple' };
+  writeFileSync(join(folder, 'tokenjar.secret'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
   writeFileSync(join(folder, 'tokenjar.yaml'), `listen: 127.0.0.1:0\ntoken: {access_lifetime: 4s}\n${settings}`);
   const run = async (...args) => spawn(await binary(), args, { cwd: folder, stdio: ['pipe', 'pipe', 'pipe'] });
   const create = await run('users', 'create', user.username, '--email', 'ada@example.com', '--password-stdin');
