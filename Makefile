@@ -5,7 +5,7 @@ CC_FOUND := $(shell command -v $(shell go env CC))
 RACE     := $(if $(CC_FOUND),-race)
 FUZZTIME ?= 30s
 # What drives whole servers from outside. The nodes themselves are built with the race detector.
-DRIVERS  := -e /internal/torture -e /test/nodes
+DRIVERS  := -e /internal/torture -e /test/nodes -e /test/vite
 
 .PHONY: help
 help: ## this list
@@ -15,15 +15,24 @@ help: ## this list
 build: ## the binary, as ./tokenjar
 	go build -o tokenjar ./cmd/tokenjar
 
+# The Go tests wait for the disk and for processes half of their time, so the others run beside them.
 .PHONY: test
-test: go-test examples peers browser ## all tests; what is missing on this machine is skipped with a sentence
+test: ## all tests; what is missing on this machine is skipped with a sentence
+	@$(MAKE) --no-print-directory -j2 go-test others
+
+.PHONY: others
+others:
+	@$(MAKE) --no-print-directory -j1 node-test examples peers browser
 
 .PHONY: go-test
 go-test: ## the Go tests, with the race detector where a C compiler is found
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
 	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) $$(go list ./... | grep -v $(DRIVERS))
 	go test -run 'Seeded|TenThousand|RacingAHundred|TestContract|TestRandomBodies' . ./store/postgres ./httpapi ./internal/server
-	go test ./internal/torture ./test/nodes
+
+.PHONY: node-test
+node-test: ## what drives whole servers from outside
+	go test ./internal/torture ./test/nodes ./test/vite
 
 .PHONY: examples
 examples: ## build and test the examples

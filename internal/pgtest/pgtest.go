@@ -339,7 +339,11 @@ func (s *Server) launch(t testing.TB) *process {
 func (s *Server) answers(t testing.TB, deadline time.Time) bool {
 	t.Helper()
 	for time.Now().Before(deadline) {
-		if run(t.Context(), s.DSN(), "SELECT 1") == nil {
+		// A server that is just ending or beginning may take a connection and never answer on it.
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := run(ctx, s.DSN(), "SELECT 1")
+		cancel()
+		if err == nil {
 			return true
 		}
 		if s.postmaster() == 0 && time.Since(deadline.Add(-patience)) > 2*time.Second {
