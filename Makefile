@@ -22,7 +22,7 @@ test: ## all tests; what is missing on this machine is skipped with a sentence
 
 .PHONY: others
 others:
-	@$(MAKE) --no-print-directory -j1 node-test examples peers browser
+	@$(MAKE) --no-print-directory node-test examples peers browser
 
 .PHONY: go-test
 go-test: ## the Go tests, with the race detector where a C compiler is found
