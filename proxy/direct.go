@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -156,44 +157,56 @@ func (d *direct) exchange(ctx context.Context, l *link, req *http.Request) (_ *h
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	res.Body = &linkBody{ReadCloser: res.Body, d: d, l: l, stop: stop, again: !res.Close && !req.Close}
+	body := &linkBody{ReadCloser: res.Body, d: d, r: l.r, stop: stop, again: !res.Close && !req.Close}
+	body.link.Store(l)
+	res.Body = body
 	return res, nil
 }
 
-// A linkBody gives the connection back when it has been read to the end.
+// A linkBody gives the connection back when it has been read to the end. It may be closed while it is read: whoever takes the
+// link out first disposes of it, and nobody else touches it.
 type linkBody struct {
 	io.ReadCloser
 	d     *direct
-	l     *link // nil: given back, or closed
+	r     *bufio.Reader        // the link's
+	link  atomic.Pointer[link] // nil: given back, or closed
 	stop  func() bool
 	again bool // the connection may be used again
+	ended bool // it has been read to the end; only Read uses it
 }
 
 // Read implements io.Reader.
 func (b *linkBody) Read(p []byte) (int, error) {
-	if b.l == nil {
+	switch {
+	case b.ended:
 		return 0, io.EOF
+	case b.link.Load() == nil:
+		return 0, net.ErrClosed // and not the end, which would make half an answer a whole one
 	}
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		l := b.l
-		b.l = nil
-		if b.stop() && b.again && l.r.Buffered() == 0 {
-			b.d.give(l)
-		} else {
-			l.conn.Close()
-		}
+	if err != io.EOF {
+		return n, err
+	}
+	again := b.again && b.r.Buffered() == 0
+	l := b.link.Swap(nil)
+	if l == nil { // closed meanwhile; all of it has been read all the same
+		b.ended = true
+		return n, err
+	}
+	if b.ended = true; b.stop() && again {
+		b.d.give(l)
+	} else {
+		l.conn.Close()
 	}
 	return n, err
 }
 
 // Close implements io.Closer. What has not been read is the next answer's beginning for nobody: the connection ends.
 func (b *linkBody) Close() error {
-	if b.l == nil {
-		return nil
+	if l := b.link.Swap(nil); l != nil {
+		b.stop()
+		l.conn.Close()
 	}
-	b.stop()
-	b.l.conn.Close()
 	return nil
 }
 

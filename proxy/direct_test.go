@@ -55,14 +55,17 @@ func ask(t *testing.T, d *direct, method, path string) (string, error) {
 
 func askIn(t *testing.T, ctx context.Context, d *direct, method, path string) (string, error) {
 	t.Helper()
-	req := (&http.Request{Method: method, URL: &url.URL{Scheme: "http", Host: d.address, Opaque: path}, Header: http.Header{}}).WithContext(ctx)
-	res, err := d.RoundTrip(req)
+	res, err := d.RoundTrip(directRequest(d, method, path).WithContext(ctx))
 	if err != nil {
 		return "", err
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	return string(body), err
+}
+
+func directRequest(d *direct, method, path string) *http.Request {
+	return &http.Request{Method: method, URL: &url.URL{Scheme: "http", Host: d.address, Opaque: path}, Header: http.Header{}}
 }
 
 // one reads one request and returns its path.

@@ -396,7 +396,7 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 		w.Header().Set("Connection", "close") // what is left of the body is not a request
 	} else {
 		r.proxy.log.ErrorContext(req.Context(), "a service did not answer", "path", r.Path, "upstream", r.upstream.Host, "code", string(p.Code),
-			"request_id", tokenjar.RequestIDFromContext(x), "err", err)
+			"request_id", tokenjar.RequestIDFromContext(x), "fault", fault(err))
 	}
 	problem.Write(w, req, p)
 }
@@ -487,5 +487,5 @@ func (x *exchange) note(err error) {
 	x.answer.FlushError()
 	x.route.proxy.stats.brokenOff.Add(1)
 	x.route.proxy.log.ErrorContext(x, "a service broke off its answer", "path", x.route.Path, "upstream", x.route.upstream.Host,
-		"request_id", tokenjar.RequestIDFromContext(x), "err", err)
+		"request_id", tokenjar.RequestIDFromContext(x), "fault", fault(err))
 }

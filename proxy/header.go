@@ -38,7 +38,7 @@ var (
 	}
 	identityFamilies = []string{
 		"X-Forwarded-", "X-Real-", "X-Original-", "X-Rewrite-", "Cf-", "Remote-", "X-User-", "X-Auth-", "X-Http-Method", "Proxy-",
-		"X-Remote-", "X-Authenticated-", "X-Authentik-", "X-Webauth-", "X-Client-Cert", "X-Client-Dn", "X-Client-Verify", "X-Ssl-", "Ssl-",
+		"X-Remote-", "Impersonate-", "Oidc-", "X-Authenticated-", "X-Authentik-", "X-Webauth-", "X-Client-Cert", "X-Client-Dn", "X-Client-Verify", "X-Ssl-", "Ssl-",
 		"X-Tls-", "X-Envoy-", "X-Consumer-", "X-Credential-", "X-Jwt-", "X-Pomerium-", "X-Goog-Iap-", "X-Goog-Authenticated-",
 		"X-Amzn-Oidc-", "X-Amzn-Mtls-", "X-Ms-Client-Principal", "X-Ms-Token-", "X-Appengine-", "X-Azure-", "X-Arr-", "Tailscale-",
 		"X-Http-Host", "X-Tokenjar-",

@@ -28,7 +28,7 @@ func Seed(t testing.TB) uint64 {
 func Seeds(t testing.TB, n int, run func(seed uint64, rng *rand.Rand)) {
 	t.Helper()
 	if Race {
-		n = max(n/5, 1) // make test does all of them without it
+		n = max(n/25, 1) // make test does all of them without it
 	}
 	first, n := Seed(t), Times(t, n)
 	if os.Getenv("TOKENJAR_SEED") != "" {

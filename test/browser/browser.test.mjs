@@ -272,7 +272,8 @@ describe('tokenjar demo in a browser', { skip, concurrency: 3 }, () => {
     await page.waitForFunction(() => document.querySelectorAll('.session').length === 1);
     await page.waitForSelector('#sessions-note:not([hidden])');
 
-    await elsewhere.click('#api-get');
+    // On a slow machine the page notices by itself before it is clicked.
+    await Promise.race([elsewhere.click('#api-get').catch(() => {}), elsewhere.waitForSelector(signedOut)]);
     await elsewhere.waitForSelector(signedOut);
     assert.match(await elsewhere.textContent('#entry-reason'), /ended|sign in/);
     assert.equal((await ask(page, '/auth/user')).status, 200);
