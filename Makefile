@@ -2,7 +2,8 @@
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 CC_FOUND := $(shell command -v $(shell go env CC))
-RACE     := $(if $(CC_FOUND),-race)
+# Where goroutines meet. The contract of the stores is long, and has been run without the detector.
+RACY     := . ./proxy ./session ./token ./jwks ./ratelimit ./middleware ./store/... ./internal/tokencache ./internal/spa ./internal/history
 FUZZTIME ?= 30s
 # What drives whole programs from outside. The nodes themselves are built with the race detector.
 DRIVERS  := -e /internal/torture -e /internal/cli -e /test/nodes -e /test/vite
@@ -26,11 +27,14 @@ others:
 	@$(MAKE) --no-print-directory driver-test && $(MAKE) --no-print-directory examples && $(MAKE) --no-print-directory peers
 
 .PHONY: go-test
-go-test: ## the Go tests, with the race detector where a C compiler is found
+go-test: ## the Go tests; those of packages where goroutines meet once more with the race detector, where a C compiler is found
+	go test $$(go list ./... | grep -v $(DRIVERS))
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
-	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) -skip TestRandomBodies $$(go list ./... | grep -v $(DRIVERS) -e /store/postgres)
-	$(if $(CC_FOUND),CGO_ENABLED=1) go test $(RACE) -skip TestContract ./store/postgres
-	go test -run 'Seeded|TenThousand|RacingAHundred|TestContract|TestRandomBodies' . ./store/postgres ./httpapi ./internal/server
+	$(if $(CC_FOUND),CGO_ENABLED=1 go test -race -skip TestContract $(RACY))
+
+.PHONY: race
+race: ## all Go tests with the race detector: twenty minutes
+	CGO_ENABLED=1 go test -race ./...
 
 .PHONY: driver-test
 driver-test: ## what drives whole programs from outside
