@@ -2,8 +2,9 @@
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 CC_FOUND := $(shell command -v $(shell go env CC))
-# Where goroutines meet. The contract of the stores is long, and has been run without the detector.
-RACY     := . ./proxy ./session ./token ./jwks ./ratelimit ./middleware ./store/... ./internal/tokencache ./internal/spa ./internal/history
+# Where goroutines meet, with the detector. What stores and rotations have to do at length is done without it before.
+RACY     := ./proxy ./session ./jwks ./ratelimit ./middleware ./store/memory ./store/sqlite ./internal/tokencache ./internal/spa
+RACES    := Parallel|Racing|Seeded|Bound|Bind|F07|Cache|News|Outage|Freeze|Upstream|Batch|Watch|Spend
 FUZZTIME ?= 30s
 # What drives whole programs from outside. The nodes themselves are built with the race detector.
 DRIVERS  := -e /internal/torture -e /internal/cli -e /test/nodes -e /test/vite
@@ -27,10 +28,11 @@ others:
 	@$(MAKE) --no-print-directory driver-test && $(MAKE) --no-print-directory examples && $(MAKE) --no-print-directory peers
 
 .PHONY: go-test
-go-test: ## the Go tests; those of packages where goroutines meet once more with the race detector, where a C compiler is found
-	go test $$(go list ./... | grep -v $(DRIVERS))
+go-test: ## the Go tests; those where goroutines meet once more with the race detector, where a C compiler is found
+	go test -p 3 ./store/postgres $$(go list ./... | grep -v $(DRIVERS) -e /store/postgres)
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
 	$(if $(CC_FOUND),CGO_ENABLED=1 go test -race -skip TestContract $(RACY))
+	$(if $(CC_FOUND),CGO_ENABLED=1 go test -race -run '$(RACES)' . ./store/postgres)
 
 .PHONY: race
 race: ## all Go tests with the race detector: twenty minutes
