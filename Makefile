@@ -29,7 +29,7 @@ others:
 
 .PHONY: go-test
 go-test: ## the Go tests; those where goroutines meet once more with the race detector, where a C compiler is found
-	go test -p 3 ./store/postgres $$(go list ./... | grep -v $(DRIVERS) -e /store/postgres)
+	go test ./store/postgres $$(go list ./... | grep -v $(DRIVERS) -e /store/postgres)
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
 	$(if $(CC_FOUND),CGO_ENABLED=1 go test -race -skip TestContract $(RACY))
 	$(if $(CC_FOUND),CGO_ENABLED=1 go test -race -run '$(RACES)' . ./store/postgres)
