@@ -113,7 +113,6 @@ func (s *crowdedStore) PruneSessions(context.Context, time.Duration, int) (int, 
 }
 
 func TestPruningGoesOnAfterAPauseWhileThereIsMore(t *testing.T) {
-	adaHash() // outside of the bubble: everybody shares it
 	synctest.Test(t, func(t *testing.T) {
 		store := &crowdedStore{Store: memory.New(memory.Config{})}
 		w := newWorld(t, func(c *tokenjar.Config) { c.Store, c.Now = store, time.Now })

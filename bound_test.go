@@ -119,8 +119,6 @@ func TestWhatIsBoundEndsAtOnceWhereTheSessionIsEnded(t *testing.T) { // promise 
 }
 
 func TestWhatIsBoundEndsWithinASecondOnOtherNodes(t *testing.T) {
-	adaHash()
-	hasher()
 	ends := append(boundEnds[:len(boundEnds):len(boundEnds)], struct {
 		name  string
 		end   func(t *testing.T, w *world, mine, other tokenjar.Grant) error
@@ -165,7 +163,6 @@ func TestWhatIsBoundEndsWithinASecondOnOtherNodes(t *testing.T) {
 }
 
 func TestWhatIsBoundEndsWithTheTimeOfTheSession(t *testing.T) {
-	adaHash()
 	for _, c := range []struct {
 		name     string
 		remember bool
@@ -308,7 +305,6 @@ func TestANodeThatIsCutOffEndsWhatIsBound(t *testing.T) { // F-27
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			adaHash()
 			synctest.Test(t, func(t *testing.T) {
 				store := &deafStore{Store: memory.New(memory.Config{})}
 				w := newWorld(t, func(cfg *tokenjar.Config) {

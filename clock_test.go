@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -37,6 +38,13 @@ const (
 	testPassword = "correct horse battery staple"
 	testSecret   = "kV3xQ9wLr7tYb2NzHm5sJd8FgCa4PeUo6iXnTqW1"
 )
+
+// TestMain makes what all tests share before the first of them: what is made in a bubble of synctest cannot be used
+// outside of it.
+func TestMain(m *testing.M) {
+	adaHash()
+	os.Exit(m.Run())
+}
 
 // hasher is shared: hashing is slow on purpose.
 var hasher = sync.OnceValue(func() *password.Hasher {

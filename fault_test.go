@@ -342,7 +342,6 @@ func expected(err, want error) error {
 }
 
 func TestF07EveryCallOfTheStoreFailsInItsTurn(t *testing.T) { // F-07, S-09, T-05, T-19
-	adaHash() // outside of the bubbles: everybody shares it
 	for _, f := range flows {
 		t.Run(f.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

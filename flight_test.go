@@ -26,7 +26,6 @@ func (s *slowStore) Rotate(ctx context.Context, r tokenjar.Rotation) (tokenjar.V
 }
 
 func TestWhoWaitsIsServedAlthoughTheFirstCallerHasLeft(t *testing.T) { // T-05
-	adaHash() // its slots are for all tests, not for this one's bubble
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowStore{asked: make(chan struct{}, 2), goes: make(chan struct{})}
 		w := newWorld(t, func(c *tokenjar.Config) {

@@ -19,7 +19,6 @@ import (
 // inBubble runs seeded cases on every store: n in memory, and a tenth of them where each commit goes to disk.
 func inBubble(t *testing.T, n int, run func(t *testing.T, w *world, s *schedule, seed uint64, rng *rand.Rand)) {
 	t.Helper()
-	adaHash() // outside of the bubble: everybody shares it
 	for _, store := range stores {
 		t.Run(store.name, func(t *testing.T) {
 			n := n
@@ -333,7 +332,6 @@ func TestASignInRacingAPasswordChangeInSeededInterleavings(t *testing.T) { // S-
 
 // One seed is one interleaving, or a failure could not be repeated.
 func TestAScheduleIsDecidedByItsSeed(t *testing.T) {
-	adaHash()
 	synctest.Test(t, func(t *testing.T) {
 		orders := make([][]string, 2)
 		seen := make(map[string]bool)

@@ -14,7 +14,6 @@ import (
 
 // A sign-in that nobody got an answer to leaves no session behind, whenever the store turns out to have opened it.
 func TestASignInWhoseCommitIsInDoubtLeavesNoSession(t *testing.T) {
-	adaHash() // outside of the bubbles: everybody shares it
 	doubt := fmt.Errorf("injected: commit: %w", tokenjar.ErrStoreUnavailable)
 	for _, row := range []struct {
 		name   string

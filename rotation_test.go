@@ -43,7 +43,6 @@ func TestR1TwoHundredParallelRefreshesGiveOneSuccessor(t *testing.T) { // T-02, 
 }
 
 func TestR2NothingIsAnsweredBeforeItIsCommitted(t *testing.T) { // T-19
-	adaHash() // outside of the bubbles: everybody shares it
 	for _, store := range stores {
 		t.Run(store.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -329,7 +328,6 @@ func TestR10AThiefInStepWithTheOwnerMakesNoBranchAndIsShown(t *testing.T) { // T
 }
 
 func TestR6WhoeverLosesARaceIsSignedInByTheSameAnswer(t *testing.T) { // T-02, T-03
-	adaHash() // outside of the bubbles: everybody shares it
 	for _, store := range stores {
 		t.Run(store.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,6 @@ func (s *forgetfulStore) MarkSeen(ctx context.Context, seen []tokenjar.Seen) err
 
 // The store must know of the use before it matters: the grace is over after ten seconds, and the process may be killed.
 func TestTheStoreKnowsWithinASecondThatATokenWasUsed(t *testing.T) {
-	adaHash() // its slots are for all tests, not for this one's bubble
 	for name, failures := range map[string]int64{"at once": 0, "when the note was lost, after the next use": 1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
