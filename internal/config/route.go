@@ -65,7 +65,7 @@ func (r Route) ProxyRoute() proxy.Route {
 type SPA struct {
 	Dir       string `key:"dir" default:"" doc:"Folder with the files of the built application, and nothing else: everybody can read them. Paths that are no file get index.html."`
 	CSP       string `key:"csp" default:"" doc:"What the pages may load beside what this server serves, as additions to their Content-Security-Policy: connect-src https://api.example.com; img-src https://tiles.example.com."`
-	DevServer string `key:"dev_server" default:"" doc:"Address of a development server, as http://127.0.0.1:5173, that serves the application while it is written. For loopback public_url alone."`
+	DevServer string `key:"dev_server" default:"" doc:"Address of a development server, as http://127.0.0.1:5173, that serves the application while it is written, to its own pages and to who opens one. For loopback public_url alone."`
 }
 
 // A Frontend is a further address under which browsers know this server: an entry of the list frontends.
