@@ -11,7 +11,8 @@ const (
 	pollEvery  = 250 * time.Millisecond // revocations made elsewhere, and the key ring
 	flushEvery = 200 * time.Millisecond // generations seen, and audit events
 	pruneEvery = time.Minute
-	pruneBatch = 500 // rows looked at, or deleted, at once
+	lastNotes  = 3 * time.Second // for what is written at the end: a busy disk has it, a store that is gone is not waited for
+	pruneBatch = 500             // rows looked at, or deleted, at once
 )
 
 // Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes, follows
@@ -62,7 +63,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	work.Wait()
 	// What was accepted and decided in the last moments must not look unused, or be missing, after a restart.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastNotes)
 	defer cancel()
 	if err := errors.Join(s.flushSeen(last), s.flushShared(last), s.writeAudit(last, true)); err != nil {
 		s.log.Warn("the last notes could not be written", "err", err)

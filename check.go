@@ -51,7 +51,9 @@ func (c SessionCheck) Stricter(than SessionCheck) bool {
 // CheckSessionBy does what [Service.CheckSession] does by a check that may be stricter than that of the configuration. A
 // check that is less strict, or unknown, changes nothing.
 func (s *Service) CheckSessionBy(ctx context.Context, id Identity, check SessionCheck) error {
-	if !s.running.Load() {
+	// A program begins to serve and to run beside each other, so the first requests may come before Run does. There is something
+	// to say when what New learned is no longer news.
+	if !s.running.Load() && !s.revoked.within(freshFor, s.now()) {
 		s.warnNotRunning.Do(func() {
 			s.log.Warn("nobody runs Service.Run: sessions that end on other nodes go on here, keys are never changed, and " +
 				"nothing is cleaned up")

@@ -58,6 +58,24 @@ func checked(t *testing.T, w *world, g tokenjar.Grant) error {
 	return w.CheckSession(t.Context(), g.Identity())
 }
 
+func TestARequestBeforeRunIsNoReasonToWarn(t *testing.T) {
+	var log bytes.Buffer
+	w := newWorld(t, func(c *tokenjar.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	g := w.login(t)
+	for _, step := range []struct {
+		later  time.Duration
+		warned int
+	}{{0, 0}, {time.Second, 0}, {1, 1}, {time.Second, 1}} {
+		w.clock.advance(step.later)
+		if err := checked(t, w, g); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(log.String(), "nobody runs Service.Run"); n != step.warned {
+			t.Errorf("%s later: warned %d times, want %d: %s", step.later, n, step.warned, &log)
+		}
+	}
+}
+
 func TestWithoutNewsOfRevocationsNobodyIsLetIn(t *testing.T) { // F-group: fail closed
 	var log bytes.Buffer
 	w := newWorld(t, func(c *tokenjar.Config) {

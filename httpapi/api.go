@@ -78,13 +78,21 @@ func (a *API) Prefix() string { return a.prefix }
 func (a *API) OpenAPI() []byte { return a.openapi }
 
 // Owns reports whether a path belongs to the contract, so that nobody else may serve it: all of the prefix, and the
-// routes at the root.
+// routes at the root, with or without a slash at the end.
 func (a *API) Owns(path string) bool {
 	if rest, ok := strings.CutPrefix(path, a.prefix); ok && (rest == "" || rest[0] == '/') {
 		return true
 	}
-	_, found := a.routes[path]
+	_, found := a.routes[bare(path)]
 	return found
+}
+
+// bare returns a path without the slash at its end, which makes no difference.
+func bare(path string) string {
+	if len(path) > 1 {
+		return strings.TrimSuffix(path, "/")
+	}
+	return path
 }
 
 // ServeHTTP serves one request. A trailing slash makes no difference, and nothing is ever redirected.
@@ -95,11 +103,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(tokenjar.ContextWithClient(r.Context(), a.guard.Client(r)))
 	// Every answer is JSON, whatever is asked for; and huma's reader of this field panics on some texts.
 	r.Header.Del("Accept")
-	path := r.URL.EscapedPath()
-	if len(path) > 1 {
-		path = strings.TrimSuffix(path, "/")
-	}
-	methods, id, ok := a.routes.find(path)
+	methods, id, ok := a.routes.find(bare(r.URL.EscapedPath()))
 	if !ok {
 		problem.Write(w, r, problem.New(problem.NotFound))
 		return

@@ -108,8 +108,30 @@ An unsafe request that a cookie authenticates needs ` + "`X-CSRFToken`" + ` and 
 			}
 		}
 	}
+	b.WriteString(streams)
 	return b.String()
 }
+
+// streams is about what no OpenAPI document can say.
+const streams = `
+## WebSockets and event streams
+
+Those of a [route](config.md#routes) are judged once, when they open, and end with the session; a renewal does not touch them. An
+event stream then ends as if its service had ended it. A WebSocket gets a Close frame, whose code says why and whose reason is a code
+of [errors](errors.md):
+
+| code | reason | what has happened | what a client does |
+| --- | --- | --- | --- |
+| 4401 | ` + "`session_ended`, `session_reused`" + ` | the session is over: signed out here or elsewhere, run out, or ended by an operator | does not connect again; shows that nobody is signed in |
+| 4401 | ` + "`token_expired`" + ` | the user's claims have changed, as by a new role; the session lives | connects again at once, with new tokens where it keeps them itself: what is opened anew has the new claims |
+| 1001 | none | the server is stopping | connects again: another node answers, or the same one in a moment |
+| 1013 | ` + "`store_unavailable`" + ` | the node cannot tell whether sessions live, so it lets nobody in | connects again after a pause that grows with each try |
+| any other | | the service's own | what the service has agreed with its clients |
+
+A browser hands code and reason to ` + "`onclose`" + `. A connection that breaks, and a handshake that is refused, have none of ours (1006):
+connect again after a pause, and ask ` + "GET `/auth/session`" + ` first whether anybody is signed in. An ` + "`EventSource`" + ` connects again by itself; at
+the 401 of a session that is over, and at a 503, it stops for good.
+`
 
 func (d *openAPI) operation(b *strings.Builder, path, method string) {
 	op := d.Paths[path][method]

@@ -42,6 +42,9 @@ type Config struct {
 	Transport http.RoundTripper
 	// Logger is told of services that fail, and of what is less safe than usual. Default: slog.Default().
 	Logger *slog.Logger
+	// Announced says that the program has told its operator of every route with InsecureSkipCSRF or Token [Forward], so that
+	// New need not.
+	Announced bool
 }
 
 // A Proxy leads requests to services. It is an http.Handler, safe for concurrent use.
@@ -200,10 +203,10 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	for _, method := range methods {
 		built.handlers[method] = built.guarded(cfg, built.rule(method))
 	}
-	if r.InsecureSkipCSRF {
+	if r.InsecureSkipCSRF && !cfg.Announced {
 		p.log.Warn("any page of any site can make a signed-in browser send any request to this route", "path", r.Path)
 	}
-	if r.Token == Forward {
+	if r.Token == Forward && !cfg.Announced {
 		p.log.Warn("this service gets the users' own access tokens, and may do with them whatever the users may", "path", r.Path,
 			"upstream", service)
 	}

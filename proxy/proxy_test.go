@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -272,6 +273,30 @@ func TestACheckedRouteIsOneThatIsServed(t *testing.T) {
 	for name, want := range map[string]bool{"x-user": true, "Cf-Connecting-IP": true, "X_User": true, "X-Trace": false, "Accept": false} {
 		if got := proxy.IsIdentity(name); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestWhatARouteAllowsIsLoggedUnlessItWasAnnounced(t *testing.T) {
+	app := tokenjartest.New(t, tokenjartest.Config{})
+	for _, announced := range []bool{false, true} {
+		var log strings.Builder
+		_, err := proxy.New(proxy.Config{
+			Guard: app.Guard, PublicURL: app.URL, Logger: slog.New(slog.NewTextHandler(&log, nil)), Announced: announced,
+			Routes: []proxy.Route{
+				{Path: "/open", Upstream: "http://127.0.0.1:9", InsecureSkipCSRF: true}, {Path: "/own", Upstream: "http://127.0.0.1:9", Token: proxy.Forward},
+				{Path: "/plain", Upstream: "http://127.0.0.1:9"},
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := log.String()
+		if announced && said != "" {
+			t.Errorf("it is said again: %s", said)
+		}
+		if !announced && (strings.Count(said, "\n") != 2 || !strings.Contains(said, "path=/open") || !strings.Contains(said, "path=/own")) {
+			t.Errorf("got %s, want a line for each of two routes", said)
 		}
 	}
 }

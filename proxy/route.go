@@ -57,7 +57,7 @@ type Route struct {
 	// SessionCheck is a stricter check of sessions than the service's: see session.Guard.Stricter. Default: the service's.
 	SessionCheck tokenjar.SessionCheck
 	// InsecureSkipCSRF lets any page of any site make a signed-in browser send any request to this service. It is logged at
-	// the start.
+	// the start: see Config.Announced.
 	InsecureSkipCSRF bool
 	// Token says which bearer the service gets. Default: [Audience].
 	Token Token

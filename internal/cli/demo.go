@@ -34,7 +34,8 @@ func demoCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Try it in a browser, with nothing to set up",
-		Long: `Demo serves a page to click through: sign in, call an API, watch the session being renewed, sign out.
+		Long: `Demo serves a page to click through: sign in, call an API, watch the session being renewed, sign out. The API is a
+service of its own behind the proxy, on another port of this machine.
 
 Its database lies in a temporary folder that is removed at the end. There is one user, with a password made for this run.
 It reads no configuration, except a file that is named with --config.`,

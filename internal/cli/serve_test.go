@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tokenjar/tokenjar"
 )
 
 const goodPassword = "umbrella-kettle-92"
@@ -249,5 +251,38 @@ func TestDemoTakesAFreePortWhenItsOwnIsTaken(t *testing.T) {
 	}
 	if status, body := login(t, newClient(t), url, "demo", goodPassword); status != http.StatusOK {
 		t.Errorf("login: got %d %s", status, body)
+	}
+}
+
+func TestWhatARouteAllowsIsSaidOnceAtTheStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"tokenjar.secret": tokenjar.GenerateSecret() + "\n",
+		"tokenjar.yaml": `listen: 127.0.0.1:0
+routes:
+  - {path: /one, upstream: "http://127.0.0.1:9", csrf: none}
+  - {path: /two, upstream: "http://127.0.0.1:9", token: forward}
+  - {path: /three, upstream: "http://127.0.0.1:10", csrf: none, token: forward}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, _ := serve(t, dir)
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(); err != nil {
+		t.Fatal(err)
+	}
+	for said, want := range map[string]int{
+		"any page of any site can make a signed-in browser": 2, "gets the users' own access tokens": 2,
+		"routes[0].csrf is none": 1, "routes[1].token is forward": 1, "routes[2].csrf is none": 1, "routes[2].token is forward": 1,
+	} {
+		if got := strings.Count(p.stderr.String(), said); got != want {
+			t.Errorf("%q is said %d times, want %d:\n%s", said, got, want, p.stderr.String())
+		}
 	}
 }

@@ -215,8 +215,8 @@ func routeWarnings(warn func(format string, args ...any), list string, routes []
 			warn("%s.csrf is none: any page of any site can make a signed-in browser send any request to %s", at, r.Path)
 		}
 		if r.Token == string(proxy.Forward) && authenticates(r) {
-			warn("%s.token is forward: the service at %s gets the users' own access tokens, and may do with them whatever the "+
-				"users may", at, r.Upstream)
+			warn("%s.token is forward: the service at %s, behind %s, gets the users' own access tokens, and may do with them "+
+				"whatever the users may", at, r.Upstream, r.Path)
 		}
 		if u, err := url.Parse(r.Upstream); err == nil && u.Scheme == "http" && !privateHost(u.Hostname()) {
 			warn("%s.upstream %s is plain http to another network: whoever is on the way can read and change what the service gets, "+

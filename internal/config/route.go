@@ -29,7 +29,7 @@ type Route struct {
 
 	ConnectTimeout time.Duration `key:"connect_timeout" default:"5s" min:"10ms" max:"5m" doc:"For a connection to the service, TLS included."`
 	HeaderTimeout  time.Duration `key:"header_timeout" default:"30s" min:"10ms" max:"1h" doc:"From the end of the request to the head of the answer; then 504."`
-	IdleTimeout    time.Duration `key:"idle_timeout" default:"60s" min:"10ms" max:"1h" doc:"How long an answer may pause that is no stream."`
+	IdleTimeout    time.Duration `key:"idle_timeout" default:"60s" min:"10ms" max:"1h" doc:"How long the service may pause in an answer that is no stream, and in taking what it is sent."`
 	MaxBody        Size          `key:"max_body" default:"10MiB" min:"0" max:"1024GiB" doc:"Size of a request's body at most; 0 is any."`
 	MaxRequests    int           `key:"max_requests" default:"512" min:"1" max:"100000" doc:"Requests the service gets at once, streams apart; others are 503. Of several routes to one service the least counts."`
 	MaxStreams     int           `key:"max_streams" default:"10000" min:"1" max:"1000000" doc:"WebSockets and event streams open at once; others are 503."`
@@ -65,7 +65,7 @@ func (r Route) ProxyRoute() proxy.Route {
 type SPA struct {
 	Dir       string `key:"dir" default:"" doc:"Folder with the files of the built application, and nothing else: everybody can read them. Paths that are no file get index.html."`
 	CSP       string `key:"csp" default:"" doc:"What the pages may load beside what this server serves, as additions to their Content-Security-Policy: connect-src https://api.example.com; img-src https://tiles.example.com."`
-	DevServer string `key:"dev_server" default:"" doc:"Address of a development server, as http://127.0.0.1:5173, that serves the application while it is written. For loopback public_url alone."`
+	DevServer string `key:"dev_server" default:"" doc:"Address of a development server, as http://127.0.0.1:5173, that serves the application while it is written, to its own pages and to who opens one. For loopback public_url alone."`
 }
 
 // A Frontend is a further address under which browsers know this server: an entry of the list frontends.

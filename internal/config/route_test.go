@@ -390,7 +390,7 @@ func TestWarningsOfRoutes(t *testing.T) {
 		{name: "CSRF off where a method asks who it is", file: "routes: [{path: /a, upstream: \"http://h\", auth: none, csrf: none, methods: {POST: cookie}}]\n",
 			want: []string{"routes[0].csrf is none"}},
 		{name: "tokens of users", file: "frontends: [{public_url: \"https://a.example.com\", routes: [{path: /a, upstream: \"http://h\", token: forward}]}]\n",
-			want: []string{"frontends[0].routes[0].token is forward: the service at http://h gets the users' own access tokens"}},
+			want: []string{"frontends[0].routes[0].token is forward: the service at http://h, behind /a, gets the users' own access tokens"}},
 		{name: "plain http across the internet", file: "routes: [{path: /a, upstream: \"http://api.example.com\"}, {path: /b, upstream: \"http://8.8.8.8\"}, {path: /c, upstream: \"http://me.github.io.\"}]\n",
 			want: []string{"routes[0].upstream http://api.example.com is plain http to another network", "routes[1].upstream", "routes[2].upstream"}},
 		{name: "headers that say who somebody is", file: "routes: [{path: /a, upstream: \"http://h\", pass_headers: [x-user, CF-Connecting-IP, X-Trace]}]\n",

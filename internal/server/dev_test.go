@@ -6,12 +6,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/tokenjar/tokenjar/internal/config"
 	st "github.com/tokenjar/tokenjar/internal/servertest"
 )
+
+// source matches the paths at which the development server of these tests has a source.
+var source = regexp.MustCompile(`^/(@|src/|node_modules/)`)
 
 // upgrader is a service that answers handshakes with the subprotocol that was asked for, and sends back what it gets.
 func upgrader(t *testing.T, seen chan<- http.Header) *httptest.Server {
@@ -21,6 +25,15 @@ func upgrader(t *testing.T, seen chan<- http.Header) *httptest.Server {
 			w.Header().Set("Access-Control-Allow-Origin", "*")
 			w.Header().Set("X-Content-Type-Options", "nosniff") // for the tests' own rules
 			w.Header().Set("X-Host", r.Host)
+			w.Header().Set("ETag", `"dev"`)
+			if r.Header.Get("If-None-Match") != "" {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			if source.MatchString(r.URL.Path) || r.URL.RawQuery == "raw" {
+				w.Header().Set("Content-Type", "text/javascript")
+			}
 			io.WriteString(w, "dev "+r.RequestURI)
 			return
 		}
@@ -56,7 +69,8 @@ func TestADevelopmentServerGetsWhatIsLeftAndNothingOfTheSession(t *testing.T) {
 		if got.Get("Cookie") != "theme=dark" || got.Get("Authorization") != "" || got.Get("X-Csrftoken") != "" || got.Get("X-Forwarded-User") != "" {
 			t.Errorf("%s: the development server got %v", target, got)
 		}
-		if a.Header.Get("Access-Control-Allow-Origin") != "" || a.Header.Get("Content-Security-Policy") != "" {
+		if a.Header.Get("Access-Control-Allow-Origin") != "" || a.Header.Get("Content-Security-Policy") != "" ||
+			a.Header.Get("Cross-Origin-Resource-Policy") != "same-origin" || a.Header.Get("X-Frame-Options") != "SAMEORIGIN" {
 			t.Errorf("%s: %v", target, a.Header)
 		}
 		if a.Header.Get("X-Host") != strings.TrimPrefix(vite.URL, "http://") {
@@ -74,32 +88,119 @@ func TestOtherPagesDoNotReachADevelopmentServer(t *testing.T) {
 		c.SPA.DevServer = upgrader(t, seen).URL
 		c.CSRF.TrustedOrigins = []string{"http://localhost:3999"} // of the API; what builds pages trusts nobody
 	}})
-	site := func(site, mode, dest string) func(*http.Request) {
+	from := func(pairs ...string) func(*http.Request) {
 		return func(r *http.Request) {
-			r.Header.Set("Sec-Fetch-Site", site)
-			r.Header.Set("Sec-Fetch-Mode", mode)
-			r.Header.Set("Sec-Fetch-Dest", dest)
+			st.NoSignal(r)
+			for i := 0; i < len(pairs); i += 2 {
+				r.Header.Add(pairs[i], pairs[i+1])
+			}
 		}
 	}
+	fetch := func(site, mode, dest string, more ...string) func(*http.Request) {
+		return from(append([]string{"Sec-Fetch-Site", site, "Sec-Fetch-Mode", mode, "Sec-Fetch-Dest", dest}, more...)...)
+	}
+	const page, script = "/orders/42", "/src/main.ts"
+	typed := fetch("none", "navigate", "document")
+	old := "text/html,application/xhtml+xml,*/*;q=0.8" // what a browser accepts that opens a page
 	for _, c := range []struct {
+		name   string
 		method string
+		target string
 		change func(*http.Request)
-		status int
+		pass   bool
 	}{
-		{"GET", site("same-origin", "cors", "script"), 200}, {"GET", site("none", "navigate", "document"), 200}, {"GET", site("cross-site", "navigate", "document"), 200},
-		{"GET", st.NoSignal, 200}, {"POST", site("same-origin", "cors", "empty"), 200},
-		{"GET", site("cross-site", "no-cors", "script"), 403}, {"GET", site("same-site", "cors", "empty"), 403}, {"GET", site("cross-site", "navigate", "iframe"), 403},
-		{"GET", site("odd", "cors", "script"), 403}, {"GET", st.AddHeader("Sec-Fetch-Site", "cross-site"), 403}, {"POST", st.CrossSite, 403},
-		{"POST", func(r *http.Request) {
-			r.Header.Set("Origin", "http://localhost:3999")
-			r.Header.Set("Sec-Fetch-Site", "same-site")
-		}, 403},
-		{"OPTIONS", site("cross-site", "cors", "empty"), 403},
+		{"a page of ours loads a script", "GET", script, fetch("same-origin", "cors", "script"), true},
+		{"a page of ours loads a tool", "GET", "/@vite/client", fetch("same-origin", "no-cors", "script"), true},
+		{"a page of ours says its origin as well", "GET", script, fetch("same-origin", "cors", "empty", "Origin", w.Origin), true},
+		{"a page of ours posts", "POST", "/__open-in-editor", fetch("same-origin", "cors", "empty", "Origin", w.Origin), true},
+		{"a page of ours opens a source", "GET", script, fetch("same-origin", "navigate", "document"), true},
+		{"a page of ours in a browser without Sec-Fetch-Site", "GET", script, from("Referer", w.Origin+"/orders/42"), true},
+		{"a page of ours opens a source there", "GET", script, from("Accept", old, "Referer", w.Origin+"/"), true},
+		{"a person opens the application", "GET", "/", typed, true},
+		{"a person opens a page", "GET", page, typed, true},
+		{"a person opens a page with dots", "GET", "/users/ada.lovelace", typed, true},
+		{"a person opens a page that was opened before", "GET", page, fetch("none", "navigate", "document", "If-None-Match", `"dev"`), true},
+		{"a person opens a page in an old browser", "GET", page, from("Accept", old), true},
+		{"curl", "GET", script, from("Accept", "*/*"), true},
+		{"curl posts", "POST", "/hook", from("Accept", "*/*"), true},
+		{"a program without any header", "GET", "/@vite/client", from(), true},
+
+		{"a person opens a source", "GET", script, typed, false},
+		{"a person opens a source that looks like a page", "GET", "/src/App", typed, false},
+		{"a person opens a page's source", "GET", page + "?raw", typed, false},
+		{"a person opens a source that is in his cache", "GET", script, fetch("none", "navigate", "document", "If-None-Match", `"dev"`), false},
+		{"a person opens a source in an old browser", "GET", script, from("Accept", old), false},
+		{"a person opens a tool", "GET", "/@vite/client", typed, false},
+		{"a person opens a file of the disk", "GET", "/@fs/etc/index.html", typed, false},
+		{"a person opens a file of the disk, escaped", "GET", "/%40fs/etc/index.html", typed, false},
+		{"a person opens a file of the disk, behind an escaped slash", "GET", "/x%2F@fs/index.html", typed, false},
+		{"a person opens a file of the disk, in capitals", "GET", "/@FS/etc/index.html", typed, false},
+		{"a link in a message starts a program", "GET", "/__open-in-editor?file=a", typed, false},
+		{"that in an old browser", "GET", "/__open-in-editor?file=a", from("Accept", old), false},
+		{"a form is sent to a tool from an old browser", "POST", "/__open-in-editor", from("Accept", old), false},
+		{"a tool below a base", "GET", "/app/node_modules/.vite/deps/vue.js", typed, false},
+		{"what no person does: a script", "GET", page, fetch("none", "no-cors", "script"), false},
+		{"what no person does: a post", "POST", page, typed, false},
+		{"what no person does: an origin", "GET", page, fetch("none", "navigate", "document", "Origin", w.Origin), false},
+
+		{"another site's script element", "GET", script, fetch("cross-site", "no-cors", "script"), false},
+		{"another site's image", "GET", "/logo.svg", fetch("cross-site", "no-cors", "image"), false},
+		{"another site's fetch without CORS", "GET", page, fetch("cross-site", "no-cors", "empty"), false},
+		{"another site's fetch", "GET", script, fetch("cross-site", "cors", "empty", "Origin", "https://evil.example"), false},
+		{"another port's fetch", "GET", script, fetch("same-site", "cors", "empty", "Origin", "http://localhost:3000"), false},
+		{"another site's link to a source", "GET", script, fetch("cross-site", "navigate", "document"), false},
+		{"another site's link to a tool", "GET", "/@fs/etc/passwd", fetch("cross-site", "navigate", "document"), false},
+		{"another site's link to a page", "GET", page, fetch("cross-site", "navigate", "document"), false},
+		{"another port's link", "GET", page, fetch("same-site", "navigate", "document"), false},
+		{"another site's frame", "GET", page, fetch("cross-site", "navigate", "iframe"), false},
+		{"another site's object", "GET", page, fetch("cross-site", "navigate", "object"), false},
+		{"another site's form", "POST", page, fetch("cross-site", "navigate", "document", "Origin", "null"), false},
+		{"another site's preflight", "OPTIONS", script, fetch("cross-site", "cors", "empty", "Origin", "https://evil.example"), false},
+		{"an origin that the API trusts", "POST", page, fetch("same-site", "cors", "empty", "Origin", "http://localhost:3999"), false},
+		{"that reads", "GET", script, fetch("same-site", "cors", "empty", "Origin", "http://localhost:3999"), false},
+		{"a word nobody knows", "GET", script, fetch("odd", "cors", "script"), false},
+		{"two words", "GET", script, from("Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", "cross-site"), false},
+		{"a contradiction", "GET", script, fetch("same-origin", "cors", "empty", "Origin", "https://evil.example"), false},
+		{"two origins", "GET", script, from("Origin", w.Origin, "Origin", "https://evil.example"), false},
+		{"another origin in an old browser", "GET", script, from("Origin", "https://evil.example"), false},
+		{"that asks for the head", "HEAD", script, from("Origin", "https://evil.example"), false},
+		{"that asks for the methods", "OPTIONS", script, from("Origin", "https://evil.example"), false},
+		{"a sandboxed frame in an old browser", "GET", script, from("Origin", "null"), false},
+		{"the same host by another scheme", "GET", script, from("Origin", strings.Replace(w.Origin, "http:", "https:", 1)), false},
+		{"another site's script element in an old browser", "GET", script, from("Referer", "https://evil.example/"), false},
+		{"another port's", "GET", script, from("Referer", "http://localhost:1/"), false},
+		{"another site's that resembles ours", "GET", script, from("Referer", w.Origin+".evil.example/"), false},
+		{"another site's that names us as its user", "GET", script, from("Referer", w.Origin+"@evil.example/"), false},
+		{"another site's link in an old browser", "GET", page, from("Accept", old, "Referer", "https://evil.example/"), false},
+		{"a Referer that is none", "GET", script, from("Referer", "::"), false},
+		{"two Referers", "GET", script, from("Referer", w.Origin+"/", "Referer", "https://evil.example/"), false},
 	} {
-		if a := w.Send(t, c.method, "/src/main.ts", "", c.change); a.Status != c.status {
-			r := w.Request(t, c.method, "/", "", c.change)
-			t.Errorf("%s with %v: %d, want %d", c.method, r.Header, a.Status, c.status)
+		t.Run(c.name, func(t *testing.T) {
+			a := w.Send(t, c.method, c.target, "", c.change)
+			got := string(a.Body)
+			switch {
+			case c.pass && (a.Status != 200 || got != "dev "+c.target):
+				t.Errorf("%d %q, want what the development server says", a.Status, got)
+			case !c.pass && (a.Status != 403 || c.method != "HEAD" && a.Code() != "origin_not_allowed" || strings.Contains(got, "dev /") || a.Header.Get("ETag") != ""):
+				t.Errorf("%d %v %q, want a refusal and nothing else", a.Status, a.Header, got)
+			}
+		})
+	}
+}
+
+func TestANameThatLeadsHereIsNoWayToADevelopmentServer(t *testing.T) {
+	seen := make(chan http.Header, 10)
+	w := st.Start(t, st.Setup{Config: func(c *config.Config) { c.SPA.DevServer = upgrader(t, seen).URL }})
+	port := w.Origin[strings.LastIndexByte(w.Origin, ':'):]
+	for _, host := range []string{"evil.example" + port, "127.0.0.1.nip.io" + port, "127.0.0.1" + port, "localhost.evil.example" + port, "localhost.", "localhost"} {
+		// To the browser the page is one of this very origin.
+		a := w.Send(t, "GET", "/src/main.ts", "", func(r *http.Request) { r.Host = host }, st.Header("Referer", "http://"+host+"/"))
+		if a.Status != 421 {
+			t.Errorf("%s: %d", host, a.Status)
 		}
+	}
+	if len(seen) != 0 {
+		t.Errorf("the development server got %d requests", len(seen))
 	}
 }
 

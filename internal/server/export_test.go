@@ -16,3 +16,6 @@ func (s *Server) Scrape() string {
 	s.adminHandler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
 	return rec.Body.String()
 }
+
+// SampleURL is where the demo's service listens.
+func (s *Server) SampleURL() string { return s.sample.URL() }

@@ -13,6 +13,7 @@ import (
 	"github.com/tokenjar/tokenjar/httpapi"
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/metrics"
+	"github.com/tokenjar/tokenjar/internal/sample"
 	"github.com/tokenjar/tokenjar/internal/spa"
 	"github.com/tokenjar/tokenjar/internal/ui"
 	"github.com/tokenjar/tokenjar/problem"
@@ -37,7 +38,6 @@ type frontend struct {
 	https     bool
 	guard     *session.Guard
 	api       *httpapi.API
-	sample    http.Handler // of the demo; nil otherwise
 	proxy     *proxy.Proxy // nil when there are no routes
 	dev       *proxy.Proxy // to the application's development server; nil when there is none
 	spa       *spa.Site    // nil when there is none
@@ -79,9 +79,6 @@ func (s *Server) newFrontend(cfg config.Config, in config.Frontend, opts Options
 		}
 		s.metrics.FollowProxy(f.proxy.Stats) // not that of a development server, whose streams are nobody's session
 	}
-	if opts.Demo != nil && f.label == "" {
-		f.sample = f.guard.Required(http.HandlerFunc(serveSample))
-	}
 	return f, s.addPages(f, cfg, in.SPA, opts)
 }
 
@@ -98,8 +95,8 @@ func (s *Server) addPages(f *frontend, cfg config.Config, in config.SPA, opts Op
 		f.spa, err = spa.Open(spa.Config{Dir: in.Dir, PublicURL: f.publicURL, Sources: in.CSP, Logger: s.log})
 	default:
 		page := ui.Options{AuthPath: cfg.Auth.Path, CSRFCookie: f.guard.Cookies().CSRFName()}
-		if f.sample != nil {
-			page.Demo, page.SampleAPI = true, samplePath
+		if opts.Demo != nil && f.label == "" {
+			page.Demo, page.SampleAPI = true, sample.Path
 			page.Username, page.Password = opts.Demo.Username, opts.Demo.Password
 		}
 		f.site, err = ui.Handler(page)
@@ -127,7 +124,6 @@ const (
 	nowhere room = iota
 	apiRoom
 	siteRoom
-	sampleRoom
 	proxyRoom
 	spaRoom
 	devRoom
@@ -144,11 +140,8 @@ type place struct {
 //
 // What is ours comes first, then the routes, then pages; an application takes whatever is left.
 func (f *frontend) placeOf(path string) place {
-	switch {
-	case f.api.Owns(path):
+	if f.api.Owns(path) {
 		return place{room: apiRoom}
-	case f.sample != nil && path == samplePath:
-		return place{room: sampleRoom}
 	}
 	if f.proxy != nil {
 		if route := f.proxy.RouteOf(path); route != "" {
@@ -194,8 +187,6 @@ func (f *frontend) serve(w http.ResponseWriter, r *http.Request, at place) {
 		f.proxy.ServeHTTP(w, r)
 	case apiRoom:
 		f.api.ServeHTTP(w, r)
-	case sampleRoom:
-		f.sample.ServeHTTP(w, r)
 	case spaRoom:
 		f.spa.ServeHTTP(w, r)
 	case devRoom:

@@ -60,7 +60,11 @@ func (s *Server) judge(f *frontend, w http.ResponseWriter, r *http.Request) (str
 	}
 	raw := pathrule.Raw(r)
 	// Public keys are for services as well, which may know us by another name.
-	anyHost := raw == "/healthz" || raw == "/readyz" || raw == "/.well-known/jwks.json"
+	anyHost := false
+	switch strings.TrimSuffix(raw, "/") {
+	case "/healthz", "/readyz", "/.well-known/jwks.json":
+		anyHost = true
+	}
 	refuse := func(p *problem.Problem) (string, place, bool) {
 		s.share(w, r) // a page of a listed origin can read why
 		problem.Write(w, r, p)

@@ -15,6 +15,7 @@ import (
 	"github.com/tokenjar/tokenjar/internal/clientip"
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/metrics"
+	"github.com/tokenjar/tokenjar/internal/sample"
 	"github.com/tokenjar/tokenjar/password"
 	"github.com/tokenjar/tokenjar/problem"
 )
@@ -31,7 +32,7 @@ type Options struct {
 	Logger     *slog.Logger
 	LogDropped func() int64     // how many lines the log has lost; default: none is
 	Now        func() time.Time // default time.Now
-	Demo       *Demo            // the demo's page and sample API
+	Demo       *Demo            // the demo's page, and a service behind it
 	Version    string
 	Ready      func(url string) // called once, when the server listens
 	// Notice is how long, at the stop, /readyz says 503 before connections are refused, so that whoever balances the
@@ -61,9 +62,11 @@ type Server struct {
 	spaRoute  *metrics.Route // of the applications' files and pages
 	limits    limits
 	listener  *connections
-	admin     net.Listener // nil when there is none
-	asked     *forwardAuth // nil when no proxy asks
-	heapFloor int64        // bytes; 0 leaves the collector alone
+	admin     net.Listener    // nil when there is none
+	asked     *forwardAuth    // nil when no proxy asks
+	sample    *sample.Service // behind the demo; nil otherwise
+	now       func() time.Time
+	heapFloor int64 // bytes; 0 leaves the collector alone
 	proxies   *clientip.Resolver
 	unknown   unknownAddresses
 	onReady   func(string)
@@ -96,7 +99,7 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 		return nil, err
 	}
 	s := &Server{
-		log: opts.Logger, cors: shared, metrics: metrics.New(opts.Version, opts.Now), limits: usualLimits, proxies: proxies,
+		log: opts.Logger, cors: shared, metrics: metrics.New(opts.Version, opts.Now), limits: usualLimits, proxies: proxies, now: opts.Now,
 		onReady: opts.Ready, notice: opts.Notice, secret: opts.Secret,
 	}
 	if opts.limits != nil {
@@ -117,6 +120,11 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 	}()
 	if s.admin, err = listenAdmin(cfg); err != nil {
 		return nil, err
+	}
+	if opts.Demo != nil {
+		if err = s.addSample(&cfg); err != nil {
+			return nil, err
+		}
 	}
 	public := publicURL(cfg, listener.Addr().(*net.TCPAddr).Port)
 	hasher, err := password.New(password.Config{Slots: cfg.Password.HashSlots})
@@ -146,7 +154,7 @@ func Open(ctx context.Context, cfg config.Config, secret tokenjar.Secret, store 
 		return nil, err
 	}
 	s.spaRoute = s.metrics.Route("spa")
-	if s.patterns, err = newPatterns(s.metrics, s.main().api, "/openapi.json", "/docs", "/", "/assets/{file}", samplePath); err != nil {
+	if s.patterns, err = newPatterns(s.metrics, s.main().api, "/openapi.json", "/docs", "/", "/assets/{file}"); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -160,10 +168,14 @@ func (s *Server) URL() string { return s.main().publicURL }
 
 // Close gives up the listeners of a server that is not going to run.
 func (s *Server) Close() error {
+	errs := []error{s.listener.Close()}
 	if s.admin != nil {
-		return errors.Join(s.listener.Close(), s.admin.Close())
+		errs = append(errs, s.admin.Close())
 	}
-	return s.listener.Close()
+	if s.sample != nil {
+		errs = append(errs, s.sample.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Addr returns the address it listens on.
@@ -187,6 +199,12 @@ func (s *Server) ready(ctx context.Context) error {
 func (s *Server) Run(ctx context.Context) error {
 	if s.heapFloor > 0 {
 		defer HeapFloor(s.heapFloor)()
+	}
+	if s.sample != nil {
+		defer s.sample.Close()
+		if err := s.serveSample(); err != nil {
+			return errors.Join(err, s.Close())
+		}
 	}
 	server := s.httpServer(s.Handler())
 	server.ConnState = s.listener.state

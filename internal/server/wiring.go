@@ -60,11 +60,12 @@ func (s *Server) apiConfig(cfg config.Config, guard *session.Guard, opts Options
 	}
 }
 
-// proxyConfig translates them for package proxy.
+// proxyConfig translates them for package proxy. What routes allow that is less safe than usual is among the warnings of the
+// configuration, with its setting.
 func (s *Server) proxyConfig(cfg config.Config, f *frontend, routes []config.Route) proxy.Config {
 	out := proxy.Config{
 		Guard: f.guard, PublicURL: f.publicURL, LoginPage: cfg.Auth.LoginPage, ClientIP: s.proxies.ClientIP, Logger: s.log,
-		Self: s.addresses(),
+		Self: s.addresses(), Announced: true,
 	}
 	for _, r := range routes {
 		out.Routes = append(out.Routes, r.ProxyRoute())

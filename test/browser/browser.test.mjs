@@ -720,12 +720,10 @@ async function pose(page, context, origin) {
   await page.route('**/api/hello', (route) => {
     access = new Date(Date.parse(now) + 300_000).toISOString();
     const body = {
-      message: 'Hello from a protected API.',
+      message: 'Hello from a service behind the proxy.',
       method: 'GET',
-      user_id: user.id,
-      session_id: '019cb83a-61c2-7d10-9a3e-5b7f20c4e811',
-      signed_in_at: `${day}T10:00:00Z`,
-      identity_until: access.replace('.000', ''),
+      received: { Authorization: 'Bearer, verified with the published keys', Host: '127.0.0.1:40123', 'X-Forwarded-Host': new URL(origin).host },
+      claims: { aud: 'http://127.0.0.1:40123', sub: user.id },
     };
     return route.fulfill({ json: body });
   });

@@ -578,6 +578,7 @@ async function callSample(method, csrf = true) {
     if (started !== era) return;
     calm();
     const facts = [['This page sent no token: no Authorization header, and it cannot read the cookies.']];
+    facts.push(['The service behind got no cookie of the session either, but a token made for it alone, and verified it.']);
     if (method !== 'GET') facts.push(['The CSRF header proved that the request came from this page.']);
     const renewed = await afterCall(`${method} ${sampleAPI}`);
     if (started !== era) return;
