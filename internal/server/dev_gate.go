@@ -17,8 +17,9 @@ import (
 // judged by its Referer:
 //
 //	our own page's                        everything, the WebSocket included
-//	a person's, of the address bar        pages: no tools, and nothing that turns out to be no page
-//	any other page's                      nothing, whatever the method, and no navigation either
+//	a window's, which goes there          pages: no tools, and nothing that turns out to be no page. A person may have typed the
+//	                                      address, or come by a link, or back from where one signs in or pays
+//	any other page's                      nothing, whatever the method, and no frame either
 //	nobody's, which says nothing at all   a program, as curl: everything. If it asks for a page it may be an old browser, which
 //	                                      gets what a person gets
 //
@@ -55,11 +56,10 @@ func (f *frontend) devGate(r *http.Request) (pageOnly bool, err error) {
 	switch {
 	case len(r.Header["Upgrade"]) > 0:
 		return false, nobodyElse.CheckHandshake(r.Header, f.origin)
-	case isTyped(r):
+	case isOpened(r):
 		return true, refuseTool(r)
 	case nobodyElse.Check(r.Header, f.origin) != nil:
-		return false, problem.New(problem.OriginNotAllowed).WithDetail("The development server answers the application's own pages " +
-			"alone. If you came by a link, go to the address bar and press Enter there.")
+		return false, problem.New(problem.OriginNotAllowed).WithDetail("The development server answers the application's own pages alone.")
 	case csrf.HasBrowserSignal(r.Header):
 		return false, nil
 	}
@@ -75,11 +75,11 @@ func (f *frontend) devGate(r *http.Request) (pageOnly bool, err error) {
 	return false, nil
 }
 
-// isTyped reports whether a person opened an address, and no page: by the address bar, a bookmark or another program.
-func isTyped(r *http.Request) bool {
+// isOpened reports whether a browser's window goes to an address: by the address bar, or by a link of whatever page.
+func isOpened(r *http.Request) bool {
 	only := func(name, value string) bool { return len(r.Header[name]) == 1 && r.Header[name][0] == value }
-	return only("Sec-Fetch-Site", "none") && only("Sec-Fetch-Mode", "navigate") && only("Sec-Fetch-Dest", "document") &&
-		len(r.Header["Origin"]) == 0 && request.IsSafe(r.Method)
+	return len(r.Header["Sec-Fetch-Site"]) == 1 && !only("Sec-Fetch-Site", "same-origin") && only("Sec-Fetch-Mode", "navigate") &&
+		only("Sec-Fetch-Dest", "document") && len(r.Header["Origin"]) == 0 && request.IsSafe(r.Method)
 }
 
 // isOf reports whether an address is one of an origin.
