@@ -37,7 +37,7 @@ func TestT02RivalsOnSeveralNodesGetOneSuccessor(t *testing.T) {
 	total := stress.Times(t, 10_000)
 	const chains = 4
 	var f faults
-	var rotations, limited, tokens atomic.Int64
+	var rotations, limited, busy, tokens atomic.Int64
 	began := time.Now()
 	var running sync.WaitGroup
 	for chain := range chains {
@@ -51,7 +51,13 @@ func TestT02RivalsOnSeveralNodesGetOneSuccessor(t *testing.T) {
 				var rivals sync.WaitGroup
 				for r := range n {
 					rivals.Go(func() {
-						answers[r] = asked(t.Context(), j, fmt.Sprint("rival ", r), history.Refresh, newest.Tokens, rival.Refresh)
+						for range 5 { // a machine with other work may answer 503 in time of need: then one asks again
+							answers[r] = asked(t.Context(), j, fmt.Sprint("rival ", r), history.Refresh, newest.Tokens, rival.Refresh)
+							if answers[r].Outcome != history.Unknown || answers[r].Err != nil {
+								break
+							}
+							busy.Add(1)
+						}
 					})
 				}
 				rivals.Wait()
@@ -87,8 +93,11 @@ func TestT02RivalsOnSeveralNodesGetOneSuccessor(t *testing.T) {
 	}
 	running.Wait()
 	f.check(t)
-	t.Logf("%d rotations of %d tokens at 2 nodes in %s; %d turned away for too many replays",
-		rotations.Load(), tokens.Load(), time.Since(began).Round(time.Millisecond), limited.Load())
+	t.Logf("%d rotations of %d tokens at 2 nodes in %s; %d turned away for too many replays, %d asked again after 503",
+		rotations.Load(), tokens.Load(), time.Since(began).Round(time.Millisecond), limited.Load(), busy.Load())
+	if busy.Load() > rotations.Load()/100 {
+		t.Error("more than one in a hundred was told 503")
+	}
 	if !t.Failed() {
 		t.Log("0 forks, 0 people signed out")
 	}
