@@ -120,7 +120,7 @@ var checks = []check{
 	{"address", "tokenjar answers at the address", false, nil, (*exam).sayHello},
 	{"ready", "the server is ready", false, nil, (*exam).checkReady},
 	{"keys", "the public keys are there", false, nil, (*exam).checkKeys},
-	{"scheme", "the page is opened by https", false, nil, (*exam).checkScheme},
+	{"scheme", "cookies can come by this scheme", false, nil, (*exam).checkScheme},
 	{"post", "a POST comes through", false, []string{kindScheme}, (*exam).checkPost},
 	{"slash", "a slash at the end makes no difference", true, nil, (*exam).checkSlash},
 	{"plain-http", "plain http leads to https", false, []string{kindScheme, kindPublicURL}, (*exam).checkPlainHTTP},

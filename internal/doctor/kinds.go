@@ -91,7 +91,7 @@ var kinds = []Kind{
 	{Name: kindPublicURL, Title: "public_url is another address",
 		Why: "Names and attributes of the cookies and the one origin that may write come from public_url. Under another address " +
 			"browsers refuse the cookies or are refused: 421 or 403 origin_not_allowed.",
-		Fix: "Set public_url to the address in the browser's address bar, scheme and port included.", Setting: "public_url: {url}"},
+		Fix: "Set public_url to the address in the browser's address bar, scheme and port included; or open the one that it names.", Setting: "public_url: {url}"},
 	{Name: kindProto, Title: "the proxy says that browsers come by plain http",
 		Why:   "Over plain http Secure cookies are not sent, so tokenjar refuses such a request: 421.",
 		Fix:   "Have the proxy that ends TLS set X-Forwarded-Proto; a proxy behind it has to pass that on, not to set its own.",
