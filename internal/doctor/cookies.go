@@ -103,7 +103,7 @@ func judgeDeletions(lines []setCookie, u *url.URL) []found {
 		}
 		if bare := bareName(c.name); !c.httpOnly && !contains(readable, bare) {
 			if readable = append(readable, bare); len(readable) == 2 { // scripts read one of the three
-				list = append(list, found{kindFlags, "Set-Cookie: " + c.line + ", and " + readable[0] + ": without HttpOnly"})
+				list = append(list, found{kindFlags, "Set-Cookie: " + c.line + ", and " + hideTokens(readable[0]) + ": without HttpOnly"})
 			}
 		}
 	}

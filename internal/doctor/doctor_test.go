@@ -82,9 +82,8 @@ func anonymous(_ *front, cfg *doctor.Config) { cfg.Username, cfg.Password = "", 
 // On one's own machine there is no TLS, and the cookies have no prefix.
 func TestASoundServerOnLoopbackIsWell(t *testing.T) {
 	w := servertest.Start(t)
-	var clock http.RoundTripper = dating{w.Transport(t), w.Clock}
 	report, err := doctor.Run(t.Context(), doctor.Config{
-		URL: w.URL, Username: servertest.Ada, Password: servertest.Password, Transport: clock, Now: w.Clock.Now,
+		URL: w.URL, Username: servertest.Ada, Password: servertest.Password, Transport: dating{w.Transport(t), w.Clock}, Now: w.Clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)

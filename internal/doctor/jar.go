@@ -45,7 +45,7 @@ func parseSetCookie(line string, now time.Time) (setCookie, bool) {
 	if c.name == "" && c.value == "" {
 		return setCookie{}, false
 	}
-	c.line = c.name + "=" + hide(c.value)
+	c.line = hideTokens(c.name) + "=" + hide(c.value)
 	var expires, maxAge *bool
 	for _, attribute := range strings.Split(attributes, ";") {
 		key, value, _ := strings.Cut(attribute, "=")
@@ -130,9 +130,9 @@ func (c setCookie) refused(u *url.URL, page *url.URL) refusal {
 		c.prefixed("__Secure-") && !c.secure:
 		return refusal{kindPrefix, c.prefixRule()}
 	case c.domain != "" && c.domain != host && (isAddress(host) || !strings.HasSuffix(host, "."+c.domain)):
-		return refusal{kindDomain, "Domain=" + c.domain + " is not " + host + " or a parent of it"}
+		return refusal{kindDomain, "Domain=" + hideTokens(c.domain) + " is not " + host + " or a parent of it"}
 	case c.domain != "" && c.domain != host && isPublicSuffix(c.domain):
-		return refusal{kindDomain, "Domain=" + c.domain + " is a public suffix: its hosts have different owners"}
+		return refusal{kindDomain, "Domain=" + hideTokens(c.domain) + " is a public suffix: its hosts have different owners"}
 	case c.crossSite() && !c.secure:
 		return refusal{kindSameSite, "SameSite=None without Secure"}
 	case len(c.name)+len(c.value) > maxCookie:
