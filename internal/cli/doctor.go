@@ -33,7 +33,7 @@ does not put up with it, and the line of tokenjar.yaml or of nginx that mends it
 URL is the address that browsers know. Where the page is another origin's, --origin names it.
 
 Without an account it asks what anybody may ask, changes nothing and tries no password. With --username it signs in, walks from
-sign-in over refresh to sign-out with a cookie jar as strict as browsers', and leaves nothing behind. The password is asked
+sign-in over refresh to sign-out with a cookie jar as strict as browsers', and ends its session in any case. The password is asked
 for, or read from standard input with --password-stdin. It is sent to tokenjar alone, and not by plain http over a network.
 
 The exit code is 0 when nothing was found but notes, which break nothing, and 1 otherwise.`,

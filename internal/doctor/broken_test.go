@@ -72,6 +72,7 @@ var broken = []struct {
 	}, "cookie-samesite"},
 	{"cookies without prefix get a path", build{config: prefix("secure"), answer: cookies("Path=/", "Path=/app")}, "cookie-path"},
 	{"cookies lose HttpOnly", build{answer: cookies("; HttpOnly", "")}, "cookie-flags"},
+	{"all cookies get HttpOnly", build{answer: cookies("; Secure; SameSite", "; HttpOnly; Secure; SameSite")}, "csrf-cookie-hidden"},
 	{"cookies without prefix lose Secure", build{config: prefix("none"), answer: cookies("; Secure", "")}, "cookie-flags"},
 	{"a cookie grows", build{answer: cookies("access_token=eyJ", "access_token="+strings.Repeat("x", 4000)+"eyJ")}, "cookie-size"},
 	{"another program sets the same name", build{answer: adding("__Secure-csrftoken=old; Path=/auth; Secure; SameSite=Lax"), config: prefix("secure")}, "cookie-twice"},

@@ -73,7 +73,7 @@ func (e *exam) ours() []string {
 	return names
 }
 
-// contains compares names without case, as two that differ by nothing else are one to whoever reads the log.
+// contains compares without case, as browsers compare prefixes: two names that differ by nothing else are one to most programs.
 func contains(names []string, name string) bool {
 	for _, n := range names {
 		if strings.EqualFold(n, name) {
@@ -106,6 +106,9 @@ func judgeDeletions(lines []setCookie, u *url.URL) []found {
 				list = append(list, found{kindFlags, "Set-Cookie: " + c.line + ", and " + hideTokens(readable[0]) + ": without HttpOnly"})
 			}
 		}
+	}
+	if len(names) > 1 && len(readable) == 0 {
+		list = append(list, found{kindUnreadable, "HttpOnly is on each cookie: " + hideTokens(strings.Join(names, ", "))})
 	}
 	for _, c := range lines {
 		if c.value == "" && contains(names, c.name) && !contains(rooted, c.name) {
@@ -183,6 +186,8 @@ func judgeGrant(a *answer, j *jar, page *url.URL, ours []string) (list []found) 
 			list = append(list, found{kindPath, a.what + ": " + seen})
 		case isToken && !c.httpOnly:
 			list = append(list, found{kindFlags, a.what + ": " + seen + ": without HttpOnly"})
+		case !isToken && c.httpOnly:
+			list = append(list, found{kindUnreadable, a.what + ": " + seen})
 		}
 		set[c.name] = true
 		list = append(list, judgeAttributes(c, a.url)...)

@@ -31,8 +31,6 @@ type Config struct {
 	Transport http.RoundTripper
 	// Now is the clock that others are compared with. Default: the machine's.
 	Now func() time.Time
-	// Progress is told in a few words what is being done. Default: nobody is.
-	Progress func(text string)
 }
 
 // A Result is what became of a check.
@@ -148,7 +146,6 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	report := &Report{URL: originOf(e.url)}
 	for _, c := range checks {
-		e.cfg.Progress(c.title)
 		outcome, err := e.make(ctx, c)
 		if err != nil {
 			if !e.end(ctx) {
@@ -229,6 +226,9 @@ func (e *exam) hindered(c check) string {
 // word puts a finding into words.
 func (e *exam) word(f found) Finding {
 	k := kindOf(f.kind)
+	if pw := string(e.cfg.Password); pw != "" { // a server may say it back, and reports are passed around
+		f.seen = strings.ReplaceAll(f.seen, pw, "…")
+	}
 	return Finding{
 		Name: k.Name, Title: k.Title, Note: k.Note, Seen: f.seen, Why: k.Why, Fix: k.Fix,
 		Setting: e.fill(k.Setting), Nginx: e.fill(k.Nginx),
@@ -246,9 +246,6 @@ func newExam(cfg Config) (*exam, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
-	}
-	if cfg.Progress == nil {
-		cfg.Progress = func(string) {}
 	}
 	u, err := baseURL(cfg.URL)
 	if err != nil {

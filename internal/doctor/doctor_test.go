@@ -179,6 +179,19 @@ func TestARedirectedSignInIsNotFollowed(t *testing.T) {
 	}
 }
 
+// Whatever a server says back is not passed on.
+func TestAReportTellsNoPasswordThatAServerRepeats(t *testing.T) {
+	f := open(t, build{handler: instead("/auth/login", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/?p="+servertest.Password+"&t=eyJhbGciOiJub25lIn0.e30.")
+		w.Header().Set("X-Tokenjar-Problem", "eyJhbGciOiJub25lIn0.e30.")
+		w.WriteHeader(http.StatusFound)
+	})})
+	report := f.examine(f.settings()) // which searches it
+	if got := names(report); !slices.Equal(got, []string{"session-lost"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // An account that cannot sign in is no finding about the server.
 func TestASignInThatIsRefusedIsNoFinding(t *testing.T) {
 	f := open(t, build{config: func(cfg *config.Config) { cfg.Limits.LoginPerAccount = "1/m" }})

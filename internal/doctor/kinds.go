@@ -25,6 +25,7 @@ const (
 	kindSameSite    = "cookie-samesite"
 	kindPath        = "cookie-path"
 	kindFlags       = "cookie-flags"
+	kindUnreadable  = "csrf-cookie-hidden"
 	kindSize        = "cookie-size"
 	kindTwice       = "cookie-twice"
 	kindStays       = "cookie-stays"
@@ -161,6 +162,10 @@ var kinds = []Kind{
 	{Name: kindFlags, Title: "HttpOnly or Secure is missing",
 		Why:   "Scripts, or whoever listens on the network, can read the tokens.",
 		Fix:   "Let nobody change Set-Cookie on its way.",
+		Nginx: "proxy_cookie_flags off;"},
+	{Name: kindUnreadable, Title: "scripts cannot read the CSRF cookie",
+		Why:   "A page that takes X-CSRFToken from the cookie finds none: everything that changes something is 403 csrf_failed (missing).",
+		Fix:   "Let nobody add HttpOnly to all cookies. The tokens have it anyway.",
 		Nginx: "proxy_cookie_flags off;"},
 	{Name: kindSize, Title: "a cookie is larger than 4096 bytes",
 		Why: "Browsers ignore it without a word: sign-in answers 200, and the next request is 401.",

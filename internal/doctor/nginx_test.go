@@ -31,6 +31,7 @@ func TestBehindNginx(t *testing.T) {
 		{"cookies without Secure", "proxy_cache off;", "proxy_cache off; proxy_cookie_flags ~ nosecure;", "cookie-prefix"},
 		{"cookies without SameSite", "proxy_cache off;", "proxy_cache off; proxy_cookie_flags ~ nosamesite;", "cookie-samesite"},
 		{"cookies without HttpOnly", "proxy_cache off;", "proxy_cache off; proxy_cookie_flags ~ nohttponly;", "cookie-flags"},
+		{"HttpOnly for all", "proxy_cache off;", "proxy_cache off; proxy_cookie_flags ~ httponly;", "csrf-cookie-hidden"},
 		{"small buffers for requests", "large_client_header_buffers 8 16k;", "client_header_buffer_size 1k; large_client_header_buffers 4 1k;", "request-too-large"},
 		{"small buffers for answers", "proxy_buffer_size 16k;", "proxy_buffer_size 1k;", "answer-too-large"},
 		{"a path behind the address", "proxy_pass http://127.0.0.1:8080;", "proxy_pass http://127.0.0.1:8080/app/;", "no-api"},

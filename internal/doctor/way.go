@@ -59,7 +59,7 @@ func (e *exam) refusedSignIn(a *answer) error {
 	case a.code == "rate_limited":
 		return &fault{fmt.Sprintf("%s limits sign-ins: %s, %s", originOf(e.url), a, a.field("Retry-After"))}
 	case a.status == http.StatusUnauthorized && a.ours():
-		return &fault{fmt.Sprintf("%s refused the sign-in of %s: %d %s", originOf(e.url), e.cfg.Username, a.status, a.code)}
+		return &fault{fmt.Sprintf("%s refused the sign-in of %s: %d %s", originOf(e.url), e.cfg.Username, a.status, hideTokens(a.code))}
 	}
 	return nil
 }
@@ -98,7 +98,6 @@ func (e *exam) goOn(ctx context.Context, j *jar) ([]found, error) {
 			return nil
 		}},
 		{http.MethodPost, "/token/refresh", func(a *answer) []found {
-			e.keep(a)
 			return append(judgeGrant(a, j, e.page, e.ours()), judgeIssued(a)...)
 		}},
 		{http.MethodGet, "/user", nil},
@@ -118,6 +117,7 @@ func (e *exam) goOn(ctx context.Context, j *jar) ([]found, error) {
 		if err != nil {
 			return nil, err
 		}
+		e.keep(a)
 		list := judgeStep(a)
 		if len(list) == 0 && step.after != nil {
 			list = step.after(a)
