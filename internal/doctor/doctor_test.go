@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -138,6 +139,7 @@ func TestThePasswordGoesNowhereElse(t *testing.T) {
 		build build
 	}{
 		{"plain http", build{through: true, setting: byHTTP, config: func(cfg *config.Config) { cfg.TrustedProxies = nil }}},
+		{"plain http that says yes to everything", build{plain: yes, setting: byHTTP}},
 		{"a redirect to https", build{setting: byHTTP}},
 		{"a certificate of nobody", build{setting: untrusted}},
 		{"a server that is not tokenjar", build{handler: instead("/", page)}},
@@ -160,6 +162,13 @@ func TestThePasswordGoesNowhereElse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// yes is a server that answers as tokenjar does before a sign-in.
+func yes(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	http.SetCookie(w, &http.Cookie{Name: "access_token", Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	io.WriteString(w, `{"authenticated":false,"status":"ok","keys":[{}]}`)
 }
 
 // The sign-in follows no redirect: the password would go along.
