@@ -62,16 +62,8 @@ func (e *exam) checkCookies(context.Context) ([]found, error) {
 	return append(list, judgeAdded(e.hello.cookies, e.ours())...), nil
 }
 
-// ours returns the names of tokenjar's cookies: a sign-out deletes them, and who else sets one gives it a value.
-func (e *exam) ours() []string {
-	var names []string
-	for _, c := range e.lines {
-		if c.value == "" && !contains(names, c.name) {
-			names = append(names, c.name)
-		}
-	}
-	return names
-}
+// ours returns the names of tokenjar's cookies, as far as they are known.
+func (e *exam) ours() []string { return namesOf(e.lines) }
 
 // contains compares without case, as browsers compare prefixes: two names that differ by nothing else are one to most programs.
 func contains(names []string, name string) bool {
@@ -115,15 +107,17 @@ func judgeDeletions(lines []setCookie, u *url.URL) []found {
 			list = append(list, found{kindPath, "Set-Cookie: " + c.line})
 		}
 	}
-	if len(lines) == 0 {
-		list = append(list, found{kindNoSetCookie, "a sign-out was answered without a Set-Cookie; tokenjar sends three"})
+	ours := namesOf(lines)
+	if len(ours) == 0 {
+		list = append(list, found{kindNoSetCookie, "a sign-out was answered without a Set-Cookie that deletes; tokenjar sends three"})
 	}
-	return append(list, judgeAdded(lines, namesOf(lines))...)
+	return append(list, judgeAdded(lines, ours)...)
 }
 
+// namesOf returns the names of tokenjar's cookies: a sign-out deletes them, and who else sets one gives it a value.
 func namesOf(lines []setCookie) (names []string) {
 	for _, c := range lines {
-		if c.value == "" {
+		if c.value == "" && !contains(names, c.name) {
 			names = append(names, c.name)
 		}
 	}
@@ -169,16 +163,18 @@ func judgeGrant(a *answer, j *jar, page *url.URL, ours []string) (list []found) 
 	set := map[string]bool{}
 	for _, c := range a.cookies {
 		seen := "Set-Cookie: " + c.line
-		if no := j.store(c, a.url, page); no.kind != "" {
+		no := j.store(c, a.url, page)
+		if c.value != "" && !contains(ours, c.name) { // whether browsers take it is somebody else's concern
+			list = append(list, found{kindAdded, a.what + ": " + seen})
+			continue
+		}
+		if no.kind != "" {
 			list = append(list, found{no.kind, a.what + ": " + seen + ": " + no.why})
 			continue
 		}
 		_, isToken := claimsOf(c.value)
 		switch {
 		case c.deletes || c.value == "":
-			continue
-		case !contains(ours, c.name):
-			list = append(list, found{kindAdded, a.what + ": " + seen})
 			continue
 		case set[c.name]:
 			list = append(list, found{kindTwice, a.what + ": " + seen + ", for the second time in one answer"})
@@ -192,7 +188,7 @@ func judgeGrant(a *answer, j *jar, page *url.URL, ours []string) (list []found) 
 		set[c.name] = true
 		list = append(list, judgeAttributes(c, a.url)...)
 	}
-	if len(set) == 0 && len(list) == 0 {
+	if len(set) == 0 && !faults(list) {
 		list = append(list, found{kindNoSetCookie, fmt.Sprintf("%s with no Set-Cookie of a session", a)})
 	}
 	return list
