@@ -123,6 +123,7 @@ func TestTheCommandsOfTheHowToPages(t *testing.T) {
 			0: func(h *house) { h.soon("token_revoked", h.user) },
 		}},
 		{"torture.md", []string{"openssl"}, nil},
+		{"cookies-not-set.md", []string{"openssl", "sed", "tail"}, nil},
 		{"bearer-clients.md", []string{"curl", "sed"}, nil},
 		{"monitor.md", []string{"sqlite3"}, nil},
 	} {

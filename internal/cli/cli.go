@@ -82,7 +82,7 @@ func newRoot(w world) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(o), demoCommand(o), initCommand(o), configCommand(o), migrateCommand(o),
 		usersCommand(o), sessionsCommand(o), keysCommand(o), secretCommand(o),
-		tortureCommand(o), openapiCommand(o), completionCommand(o), manCommand(o), versionCommand(o))
+		doctorCommand(o), tortureCommand(o), openapiCommand(o), completionCommand(o), manCommand(o), versionCommand(o))
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {

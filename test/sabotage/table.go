@@ -51,7 +51,7 @@ const (
 )
 
 // table is every weakening there is.
-var table = slices.Concat(sessionWeakenings, edgeWeakenings, besideWeakenings, pageWeakenings)
+var table = slices.Concat(sessionWeakenings, edgeWeakenings, besideWeakenings, pageWeakenings, outsideWeakenings)
 
 var sessionWeakenings = []weakening{
 	// Rotation: which token is the newest, who may be answered again, what ends.
