@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -101,6 +102,7 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, judged bool) {
 		if r.MaxBody > 0 {
 			x.body.ReadCloser = http.MaxBytesReader(w, req.Body, r.MaxBody)
 		}
+		defer x.body.end()
 		out.Body = x.body
 	}
 	x.answer = &answer{w: w, x: x, header: make(http.Header)}
@@ -405,13 +407,19 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 const statusClientLeft = 499
 
 // A requestBody is the client's. It may come slowly, but not for ever: waiting for it uses up a time that each byte adds to.
+//
+// A transport may read it after the request has been answered (see http.RoundTripper). By then the connection is the next
+// request's, and so is its deadline.
 type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	limit   time.Duration
 	left    time.Duration
-	over    bool                  // from then on the server waits for the next request, or for the client to leave
 	err     atomic.Pointer[error] // of reading, but for its end
+
+	mu    sync.Mutex
+	over  bool // from then on the server waits for the next request, or for the client to leave
+	ended bool // nothing of it is read any more
 }
 
 // perByte is what each byte of a body adds to the time that may be waited for the next: who sends 500 a second may go on for
@@ -423,20 +431,39 @@ func newRequestBody(w http.ResponseWriter, body io.ReadCloser, limit time.Durati
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.over {
-		return b.ReadCloser.Read(p)
-	}
 	begin := time.Now()
-	b.control.SetReadDeadline(begin.Add(b.left))
+	if !b.patience(begin) {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.left = min(b.left-time.Since(begin)+time.Duration(n)*perByte, b.limit)
 	if err != nil {
+		b.mu.Lock()
 		b.over = true
+		b.mu.Unlock()
 		if err != io.EOF {
-			b.err.Store(&err)
+			b.err.CompareAndSwap(nil, &err)
 		}
 	}
 	return n, err
+}
+
+// patience bounds how long the next piece is waited for, and reports whether there may be one. The lock is not held while
+// something is read: the handler's end waits for it.
+func (b *requestBody) patience(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over && !b.ended {
+		b.control.SetReadDeadline(now.Add(b.left))
+	}
+	return !b.ended
+}
+
+// end is called at the end of the handler, which what it lent out must not outlive.
+func (b *requestBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
 }
 
 func (b *requestBody) failure() error {
