@@ -22,7 +22,7 @@ type Auth string
 // Who may pass.
 const (
 	Required Auth = "required" // who is signed in; the default
-	Optional Auth = "optional" // anybody, and it is known who is signed in
+	Optional Auth = "optional" // anybody, and it is known who is signed in: see session.Guard.Optional
 	None     Auth = "none"     // anybody; no credential is looked at
 )
 

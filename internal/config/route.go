@@ -13,7 +13,7 @@ import (
 type Route struct {
 	Path         string                `key:"path" example:"/api/" doc:"Prefix, in whole segments: /api/ leads /api, /api/ and /api/x. The longest that matches wins, whatever the order; what is served here itself, as auth.path, comes before all of them. Required."`
 	Upstream     string                `key:"upstream" example:"http://127.0.0.1:9000" doc:"Address of the service, as http://127.0.0.1:9000, perhaps with a path that is put in front. Required."`
-	Auth         string                `key:"auth" default:"required" enum:"required optional none" doc:"Who may pass: required is who is signed in, optional anybody, with who is signed in being known, none anybody, with no credential looked at."`
+	Auth         string                `key:"auth" default:"required" enum:"required optional none" doc:"Who may pass: required is who is signed in, optional anybody, with who is signed in being known (a WebSocket whose session needs a refresh is 401), none anybody, with no credential looked at."`
 	Methods      map[string]MethodRule `key:"methods" default:"" doc:"Rules for single methods, as {GET: none, POST: [cookie, bearer], DELETE: [cookie]}: required, optional, none, or what a request may be authenticated by, a list of cookie and bearer. Others follow auth; HEAD follows GET."`
 	CSRF         string                `key:"csrf" default:"check" enum:"check none" doc:"none lets any page of any site make a signed-in browser send any request to this service. It is logged at the start."`
 	SessionCheck tokenjar.SessionCheck `key:"session_check" default:"" enum:"cached database" doc:"A stricter check of sessions than token.session_check, for this route; default the same."`
