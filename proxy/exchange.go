@@ -62,15 +62,15 @@ var (
 )
 
 // send sends a request that may pass.
-func (r *route) send(w http.ResponseWriter, req *http.Request, judged bool) {
-	x := &exchange{route: r, path: req.URL.RawPath, judged: judged, client: r.proxy.client(req)}
+func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
+	x := &exchange{route: r, path: req.URL.RawPath, client: r.proxy.client(req)}
 	x.identity, _ = tokenjar.IdentityFromContext(req.Context())
-	x.judged = judged && x.identity.UserID != ""
 	x.socket = len(req.Header["Upgrade"]) > 0
-	if err := x.setBearer(); err != nil {
-		problem.Write(w, req, err)
+	if err := x.setBearer(g.optional); err != nil {
+		g.refuse(w, req, err)
 		return
 	}
+	x.judged = g.judges && x.identity.UserID != ""
 	x.room = r.slots
 	if x.socket {
 		x.room = r.streams
@@ -113,8 +113,9 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, judged bool) {
 var errBusy = problem.New(problem.UpstreamUnavailable).WithStatus(http.StatusServiceUnavailable).
 	WithDetail("The service behind this route is busy. Try again in a moment.")
 
-// setBearer finds the token that the service gets.
-func (x *exchange) setBearer() (err error) {
+// setBearer finds the token that the service gets. A session may have ended since the guard let it in: then the request is
+// what the guard would have made of it.
+func (x *exchange) setBearer(optional bool) (err error) {
 	if x.identity.UserID == "" {
 		return nil
 	}
@@ -124,7 +125,14 @@ func (x *exchange) setBearer() (err error) {
 	case x.route.Token == Forward:
 		x.bearer = x.identity.AccessToken()
 	}
-	return err
+	if err == nil || !optional {
+		return err
+	}
+	if p := problem.From(err); p.Status != http.StatusUnauthorized || x.socket && p.Action == problem.Refresh {
+		return err
+	}
+	x.identity = tokenjar.Identity{} // anonymous
+	return nil
 }
 
 // rewrite makes the request that is sent on.

@@ -228,18 +228,25 @@ func (r *route) usesGuard() bool {
 
 // guarded returns the handler of the requests that follow a rule.
 func (r *route) guarded(cfg Config, rule Rule) http.Handler {
+	g := gate{refuse: func(w http.ResponseWriter, req *http.Request, err error) { r.refuse(w, req, err, cfg.LoginPage) }}
 	if rule.Auth == None {
-		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, false) })
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, g) })
 	}
+	g.judges, g.optional = !r.InsecureSkipCSRF, rule.Auth == Optional
 	policy := session.Policy{
-		Optional: rule.Auth == Optional, Credentials: rule.Credentials, InsecureSkipCSRF: r.InsecureSkipCSRF,
-		Refuse: func(w http.ResponseWriter, req *http.Request, err error) { r.refuse(w, req, err, cfg.LoginPage) },
+		Optional: g.optional, Credentials: rule.Credentials, InsecureSkipCSRF: r.InsecureSkipCSRF, Refuse: g.refuse,
 	}
 	if r.Token != NoToken {
 		policy.RenewBefore = renewBefore
 	}
-	judges := !r.InsecureSkipCSRF
-	return cfg.Guard.Protect(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, judges) }), policy)
+	return cfg.Guard.Protect(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, g) }), policy)
+}
+
+// A gate is what a request has come through.
+type gate struct {
+	judges   bool // the CSRF token
+	optional bool // who it is
+	refuse   func(w http.ResponseWriter, req *http.Request, err error)
 }
 
 // renewBefore is how long a service's token lives at least, where the browser has a refresh cookie: enough for a clock that
