@@ -71,7 +71,7 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
 		return
 	}
 	x.judged = g.judges && x.identity.UserID != ""
-	x.room = r.slots
+	x.room = r.to.slots
 	if x.socket {
 		x.room = r.streams
 	}

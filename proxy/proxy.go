@@ -38,7 +38,8 @@ type Config struct {
 	ClientIP func(*http.Request) string
 	// Self are addresses, as host:port, on which we listen: no service may be there.
 	Self []string
-	// Transport makes the connections to the services. Default: one for each route, HTTP/1.1.
+	// Transport makes the connections to the services. Default: HTTP/1.1; routes to one service share its connections, if
+	// they have the same timeouts.
 	Transport http.RoundTripper
 	// Logger is told of services that fail, and of what is less safe than usual. Default: slog.Default().
 	Logger *slog.Logger
@@ -73,7 +74,7 @@ type route struct {
 	tokens   *tokenjar.UpstreamIssuer // nil: the service gets none of its own
 	handlers map[string]http.Handler  // by method
 	forward  *httputil.ReverseProxy
-	slots    slots
+	to       *service
 	streams  slots
 }
 
@@ -108,9 +109,9 @@ func New(cfg Config) (*Proxy, error) {
 	if p.client == nil {
 		p.client = peerAddress
 	}
-	shared := map[string]*slots{}
+	services := newServices(cfg.Routes)
 	for i, r := range cfg.Routes {
-		built, err := p.newRoute(cfg, r, cookies, shared)
+		built, err := p.newRoute(cfg, r, cookies, services)
 		if err != nil {
 			for _, err := range split(err) {
 				wrong("Config.Routes[%d].%w", i, err)
@@ -146,7 +147,7 @@ func peerAddress(r *http.Request) string {
 	return host
 }
 
-func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map[string]*slots) (*route, error) {
+func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, services services) (*route, error) {
 	r, err := r.complete(cfg.Self)
 	if err != nil {
 		return nil, err
@@ -158,20 +159,8 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	built := &route{
 		Route: r, proxy: p, upstream: upstream, headers: newHeaderRule(r, cookies),
 		base: strings.TrimSuffix(upstream.EscapedPath(), "/"), prefix: strings.TrimSuffix(r.Path, "/"),
-		streams: make(slots, r.MaxStreams),
+		streams: make(slots, r.MaxStreams), to: services[serviceName(upstream)],
 	}
-	service := upstream.Scheme + "://" + strings.ToLower(upstream.Host)
-	if shared[service] == nil {
-		most := r.MaxRequests
-		for _, other := range cfg.Routes { // the least of those that lead there
-			if u, err := url.Parse(other.Upstream); err == nil && u.Scheme+"://"+strings.ToLower(u.Host) == service {
-				most = min(most, orDefault(other.MaxRequests, DefaultMaxRequests))
-			}
-		}
-		s := make(slots, max(most, 1))
-		shared[service] = &s
-	}
-	built.slots = *shared[service]
 	if cfg.Guard == nil && built.usesGuard() {
 		return nil, errors.New("Auth: needs Config.Guard, unless it is none")
 	}
@@ -187,10 +176,7 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		t := newTransport(r)
-		if transport = t; upstream.Scheme == "http" {
-			transport = newDirect(t, upstream.Host, r)
-		}
+		transport = built.to.transport(r, upstream)
 	}
 	built.forward = &httputil.ReverseProxy{
 		Rewrite: built.rewrite, Transport: transport, BufferPool: &p.buffers, ModifyResponse: built.modify,
@@ -205,7 +191,7 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	}
 	if r.Token == Forward {
 		p.log.Warn("this service gets the users' own access tokens, and may do with them whatever the users may", "path", r.Path,
-			"upstream", service)
+			"upstream", built.to.name)
 	}
 	return built, nil
 }

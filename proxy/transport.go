@@ -15,8 +15,8 @@ import (
 // maxAnswerHeader bounds the head of a service's answer, in bytes, interim answers included.
 const maxAnswerHeader = 64 << 10
 
-// newTransport returns connections to one service.
-func newTransport(r Route) *http.Transport {
+// newTransport returns connections to one service. most is how many of them may wait for a request.
+func newTransport(r Route, most int) *http.Transport {
 	dialer := newDialer(r)
 	return &http.Transport{
 		Proxy: nil, // what HTTP_PROXY says is not for services behind us
@@ -34,7 +34,7 @@ func newTransport(r Route) *http.Transport {
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // what the browser accepts is passed on
 		MaxIdleConns:           0,    // no limit in all
-		MaxIdleConnsPerHost:    r.MaxRequests,
+		MaxIdleConnsPerHost:    most,
 		IdleConnTimeout:        90 * time.Second,
 		ReadBufferSize:         8 << 10,
 		WriteBufferSize:        8 << 10,
