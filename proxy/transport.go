@@ -18,17 +18,16 @@ const maxAnswerHeader = 64 << 10
 // newTransport returns connections to one service. most is how many of them may wait for a request.
 func newTransport(r Route, most int) *http.Transport {
 	dialer := newDialer(r)
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &serviceConn{Conn: conn, limit: r.IdleTimeout}, nil
+	}
 	return &http.Transport{
-		Proxy: nil, // what HTTP_PROXY says is not for services behind us
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return &serviceConn{Conn: conn, limit: r.IdleTimeout}, nil
-		},
-		TLSHandshakeTimeout:    r.ConnectTimeout,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		Proxy:       nil, // what HTTP_PROXY says is not for services behind us
+		DialContext: dial, DialTLSContext: dialTLS(dial, r.ConnectTimeout),
 		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 alone
 		ResponseHeaderTimeout:  r.HeaderTimeout,
 		MaxResponseHeaderBytes: maxAnswerHeader,
@@ -38,6 +37,31 @@ func newTransport(r Route, most int) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		ReadBufferSize:         8 << 10,
 		WriteBufferSize:        8 << 10,
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialTLS returns what opens TLS connections: both steps together have that time. The transport by itself would give the
+// handshake as much time again.
+func dialTLS(dial dialFunc, within time.Duration) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		secured := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
+		if err := secured.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return secured, nil
 	}
 }
 
