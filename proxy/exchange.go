@@ -323,49 +323,6 @@ func (x *exchange) takeOver(conn net.Conn, early *bufio.Reader) net.Conn {
 	return &framedConn{Conn: conn, framed: client, early: early}
 }
 
-// relocate turns a redirect to the service's own address into one to ours: browsers cannot reach the other.
-func (r *route) relocate(h http.Header) {
-	for _, name := range []string{"Location", "Content-Location"} {
-		values := h[name]
-		if len(values) != 1 {
-			continue
-		}
-		u, err := url.Parse(values[0])
-		if err != nil || u.User != nil || u.Opaque != "" {
-			continue
-		}
-		own := u.Scheme == r.upstream.Scheme && strings.EqualFold(u.Host, r.upstream.Host)
-		path := u.EscapedPath()
-		switch {
-		case own:
-			rest, under := strings.CutPrefix(path, r.base)
-			if !under || rest != "" && rest[0] != '/' {
-				continue
-			}
-			path = rest
-		case u.Scheme != "" || u.Host != "" || !r.StripPrefix || !strings.HasPrefix(path, "/"):
-			continue
-		}
-		if r.StripPrefix {
-			path = r.prefix + path
-		}
-		if path == "" {
-			path = "/"
-		}
-		if strings.HasPrefix(path, "//") { // would be another host
-			continue
-		}
-		target := path
-		if u.RawQuery != "" || u.ForceQuery {
-			target += "?" + u.RawQuery
-		}
-		if u.Fragment != "" {
-			target += "#" + u.EscapedFragment()
-		}
-		h[name] = []string{target}
-	}
-}
-
 // failed answers a request for which there is no answer of the service.
 func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	x := exchangeOf(req.Context())
