@@ -34,7 +34,8 @@ type exchange struct {
 	socket   bool   // it is a WebSocket handshake
 	body     *requestBody
 	answer   *answer
-	room     slots // a place in it is this request's
+	holder   holder
+	room     *places // a place in it is this request's
 
 	session context.Context // of a WebSocket: ends with the session
 	service *framed         // the service's side of a WebSocket
@@ -56,10 +57,7 @@ func (x *exchange) Value(key any) any {
 
 func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
 
-var (
-	errSilent   = errors.New("proxy: the service fell silent")
-	errNoStream = errors.New("proxy: too many streams are open")
-)
+var errSilent = errors.New("proxy: the service fell silent")
 
 // send sends a request that may pass.
 func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
@@ -71,16 +69,18 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
 		return
 	}
 	x.judged = g.judges && x.identity.UserID != ""
-	x.room = r.to.slots
+	x.holder = r.proxy.seeds.holder(x.identity, x.client)
+	x.room = r.to.places
+	most := r.share
 	if x.socket {
-		x.room = r.streams
+		x.room, most = r.streams, r.ofStream
 	}
-	if !x.room.take() {
-		r.proxy.stats.refused.Add(1)
-		problem.Write(w, req, errBusy)
+	if err := x.room.take(x.holder, most); err != nil {
+		r.proxy.stats.turnedAway(err)
+		problem.Write(w, req, err)
 		return
 	}
-	defer func() { x.room.give() }()
+	defer func() { x.room.give(x.holder) }()
 	if r.MaxBody > 0 && req.ContentLength > r.MaxBody {
 		w.Header().Set("Connection", "close")
 		problem.Write(w, req, problem.New(problem.BodyTooLarge))
@@ -108,10 +108,6 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
 	x.answer = &answer{w: w, x: x, header: make(http.Header)}
 	r.forward.ServeHTTP(x.answer, out)
 }
-
-// errBusy says that a service has all it may get.
-var errBusy = problem.New(problem.UpstreamUnavailable).WithStatus(http.StatusServiceUnavailable).
-	WithDetail("The service behind this route is busy. Try again in a moment.")
 
 // setBearer finds the token that the service gets. A session may have ended since the guard let it in: then the request is
 // what the guard would have made of it.
@@ -232,10 +228,10 @@ func isEventStream(h http.Header) bool {
 // openEvents makes the answer a stream that ends with the session.
 func (x *exchange) openEvents(res *http.Response) error {
 	p := x.route.proxy
-	if !x.route.streams.take() {
-		return errNoStream
+	if err := x.route.streams.take(x.holder, x.route.ofStream); err != nil {
+		return err
 	}
-	x.room.give() // a stream takes no place of a request's
+	x.room.give(x.holder) // a stream takes no place of a request's
 	x.room = x.route.streams
 	if !p.streams.begin() {
 		return errStopping
@@ -345,9 +341,9 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	case x.Context.Err() != nil && errors.Is(context.Cause(x.Context), context.Canceled): // the client has left
 		w.WriteHeader(statusClientLeft)
 		return
-	case errors.Is(err, errNoStream):
-		stats.refused.Add(1)
-		problem.Write(w, req, errBusy)
+	case errors.Is(err, errBusy), errors.Is(err, errShare):
+		stats.turnedAway(err)
+		problem.Write(w, req, err)
 		return
 	case errors.Is(err, errStopping):
 		problem.Write(w, req, errStopped)

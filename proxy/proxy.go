@@ -55,6 +55,7 @@ type Proxy struct {
 	service *tokenjar.Service
 	id      string // of this process, by which it knows its own requests when they come back
 	buffers buffers
+	seeds   seeds
 	stats   stats
 	timing  timing
 
@@ -75,14 +76,16 @@ type route struct {
 	handlers map[string]http.Handler  // by method
 	forward  *httputil.ReverseProxy
 	to       *service
-	streams  slots
+	share    share // of the requests that the service gets
+	streams  *places
+	ofStream share
 }
 
 // New checks the configuration; all mistakes are reported together, each with its route.
 func New(cfg Config) (*Proxy, error) {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("proxy: "+format, args...)) }
-	p := &Proxy{client: cfg.ClientIP, log: cfg.Logger, id: rand.Text(), timing: usualTiming}
+	p := &Proxy{client: cfg.ClientIP, log: cfg.Logger, id: rand.Text(), seeds: newSeeds(), timing: usualTiming}
 	p.stopping, p.stop = context.WithCancelCause(context.Background())
 	if p.log == nil {
 		p.log = slog.Default()
@@ -159,8 +162,9 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, services s
 	built := &route{
 		Route: r, proxy: p, upstream: upstream, headers: newHeaderRule(r, cookies),
 		base: strings.TrimSuffix(upstream.EscapedPath(), "/"), prefix: strings.TrimSuffix(r.Path, "/"),
-		streams: make(slots, r.MaxStreams), to: services[serviceName(upstream)],
+		to: services[serviceName(upstream)], streams: newPlaces(r.MaxStreams), ofStream: newShare(r.MaxStreams, r.MaxPerSession),
 	}
+	built.share = newShare(built.to.places.most(), r.MaxPerSession)
 	if cfg.Guard == nil && built.usesGuard() {
 		return nil, errors.New("Auth: needs Config.Guard, unless it is none")
 	}
@@ -490,12 +494,22 @@ type Stats struct {
 	StreamsOpened            int64
 	StreamsEnded             int64 // with their session
 	Refused                  int64 // 503, because the service had all it may get at once
+	Limited                  int64 // 429, because one client had its share of that
 	Unavailable, TimedOut    int64 // 502 and 504
 	BrokenOff                int64 // answers that the service did not finish
 }
 
 type stats struct {
-	webSockets, eventStreams, opened, ended, refused, unavailable, timedOut, brokenOff atomic.Int64
+	webSockets, eventStreams, opened, ended, refused, limited, unavailable, timedOut, brokenOff atomic.Int64
+}
+
+// turnedAway counts a request or stream for which there was no place.
+func (s *stats) turnedAway(err error) {
+	if errors.Is(err, errShare) {
+		s.limited.Add(1)
+	} else {
+		s.refused.Add(1)
+	}
 }
 
 // Stats returns the counts.
@@ -503,7 +517,7 @@ func (p *Proxy) Stats() Stats {
 	s := &p.stats
 	return Stats{
 		WebSockets: s.webSockets.Load(), EventStreams: s.eventStreams.Load(), StreamsOpened: s.opened.Load(),
-		StreamsEnded: s.ended.Load(), Refused: s.refused.Load(), Unavailable: s.unavailable.Load(),
-		TimedOut: s.timedOut.Load(), BrokenOff: s.brokenOff.Load(),
+		StreamsEnded: s.ended.Load(), Refused: s.refused.Load(), Limited: s.limited.Load(),
+		Unavailable: s.unavailable.Load(), TimedOut: s.timedOut.Load(), BrokenOff: s.brokenOff.Load(),
 	}
 }

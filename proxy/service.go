@@ -10,9 +10,9 @@ import (
 // A service is what the routes to one address share, by whatever path they lead there: how many requests it gets at once, and
 // the connections to it.
 type service struct {
-	name  string // scheme, host and port
-	slots slots
-	pools map[pool]http.RoundTripper
+	name   string // scheme, host and port
+	places *places
+	pools  map[pool]http.RoundTripper
 }
 
 // A pool is what connections to a service must have in common, so that one route can use what another one has opened.
@@ -36,7 +36,7 @@ func newServices(routes []Route) services {
 	}
 	all := services{}
 	for name, n := range most {
-		all[name] = &service{name: name, slots: make(slots, n), pools: map[pool]http.RoundTripper{}}
+		all[name] = &service{name: name, places: newPlaces(n), pools: map[pool]http.RoundTripper{}}
 	}
 	return all
 }
@@ -51,9 +51,9 @@ func serviceName(upstream *url.URL) string {
 func (s *service) transport(r Route, upstream *url.URL) http.RoundTripper {
 	key := pool{r.ConnectTimeout, r.HeaderTimeout, r.IdleTimeout}
 	if s.pools[key] == nil {
-		t := newTransport(r, cap(s.slots))
+		t := newTransport(r, s.places.most())
 		if s.pools[key] = t; upstream.Scheme == "http" {
-			s.pools[key] = newDirect(t, upstream.Host, r, cap(s.slots))
+			s.pools[key] = newDirect(t, upstream.Host, r, s.places.most())
 		}
 	}
 	return s.pools[key]

@@ -123,20 +123,6 @@ func (b *buffers) Get() []byte {
 
 func (b *buffers) Put(buf []byte) { b.pool.Put(&buf) }
 
-// slots bound how many requests a service gets at once. Nobody waits for one: whoever does not get it is told to come back.
-type slots chan struct{}
-
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s slots) give() { <-s }
-
 // afterSilence calls cut unless it is stopped or something was heard for so long.
 type afterSilence struct {
 	timer *time.Timer
