@@ -76,8 +76,7 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
 		x.room, most = r.streams, r.ofStream
 	}
 	if err := x.room.take(x.holder, most); err != nil {
-		r.proxy.stats.turnedAway(err)
-		problem.Write(w, req, err)
+		r.turnAway(w, req, err)
 		return
 	}
 	defer func() { x.room.give(x.holder) }()
@@ -211,6 +210,7 @@ func (r *route) modify(res *http.Response) error {
 	if res.StatusCode < 200 { // below 100: the transport takes it for an answer
 		return errors.New("proxy: the service answers with a status that is none")
 	}
+	r.answered(x)
 	if r.SSE || isEventStream(res.Header) {
 		return x.openEvents(res)
 	}
@@ -303,6 +303,7 @@ func (x *exchange) openSocket(res *http.Response) error {
 	if !ok {
 		return errors.New("proxy: the connection of a WebSocket cannot be written to")
 	}
+	x.route.answered(x)
 	x.service = &framed{ReadWriteCloser: conn, masked: true, open: true, timing: x.route.proxy.timing}
 	res.Body = x.service
 	res.Status = "" // its text is the service's, and would be passed on as it is
@@ -342,8 +343,7 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 		w.WriteHeader(statusClientLeft)
 		return
 	case errors.Is(err, errBusy), errors.Is(err, errShare):
-		stats.turnedAway(err)
-		problem.Write(w, req, err)
+		r.turnAway(w, req, err)
 		return
 	case errors.Is(err, errStopping):
 		problem.Write(w, req, errStopped)
@@ -358,10 +358,20 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	if p.Status < 500 {
 		w.Header().Set("Connection", "close") // what is left of the body is not a request
 	} else {
-		r.proxy.log.ErrorContext(req.Context(), "a service did not answer", "path", r.Path, "upstream", r.upstream.Host, "code", string(p.Code),
-			"request_id", tokenjar.RequestIDFromContext(x), "fault", fault(err))
+		r.failedWith(x, p.Code, err)
 	}
-	problem.Write(w, req, p)
+	writeQuietly(w, req, p)
+}
+
+// turnAway answers a request or stream for which there is no place.
+func (r *route) turnAway(w http.ResponseWriter, req *http.Request, err error) {
+	if errors.Is(err, errShare) {
+		r.proxy.stats.limited.Add(1)
+	} else {
+		r.proxy.stats.refused.Add(1)
+		r.crowded(req.Context())
+	}
+	writeQuietly(w, req, err)
 }
 
 // statusClientLeft stands in the log for an answer that nobody waited for.
@@ -474,6 +484,5 @@ func (x *exchange) note(err error) {
 	x.answer.extend()
 	x.answer.FlushError()
 	x.route.proxy.stats.brokenOff.Add(1)
-	x.route.proxy.log.ErrorContext(x, "a service broke off its answer", "path", x.route.Path, "upstream", x.route.upstream.Host,
-		"request_id", tokenjar.RequestIDFromContext(x), "fault", fault(err))
+	x.route.brokeOff(x, err)
 }

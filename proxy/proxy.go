@@ -41,8 +41,11 @@ type Config struct {
 	// Transport makes the connections to the services. Default: HTTP/1.1; routes to one service share its connections, if
 	// they have the same timeouts.
 	Transport http.RoundTripper
-	// Logger is told of services that fail, and of what is less safe than usual. Default: slog.Default().
+	// Logger is told of services that fail, at most every ten seconds of each, and of what is less safe than usual. Default:
+	// slog.Default().
 	Logger *slog.Logger
+	// Now is the clock by which it is told. Default: time.Now.
+	Now func() time.Time
 }
 
 // A Proxy leads requests to services. It is an http.Handler, safe for concurrent use.
@@ -55,6 +58,7 @@ type Proxy struct {
 	service *tokenjar.Service
 	id      string // of this process, by which it knows its own requests when they come back
 	buffers buffers
+	now     func() time.Time
 	seeds   seeds
 	stats   stats
 	timing  timing
@@ -89,6 +93,9 @@ func New(cfg Config) (*Proxy, error) {
 	p.stopping, p.stop = context.WithCancelCause(context.Background())
 	if p.log == nil {
 		p.log = slog.Default()
+	}
+	if p.now = cfg.Now; p.now == nil {
+		p.now = time.Now
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" {
@@ -501,15 +508,6 @@ type Stats struct {
 
 type stats struct {
 	webSockets, eventStreams, opened, ended, refused, limited, unavailable, timedOut, brokenOff atomic.Int64
-}
-
-// turnedAway counts a request or stream for which there was no place.
-func (s *stats) turnedAway(err error) {
-	if errors.Is(err, errShare) {
-		s.limited.Add(1)
-	} else {
-		s.refused.Add(1)
-	}
 }
 
 // Stats returns the counts.

@@ -12,6 +12,7 @@ import (
 type service struct {
 	name   string // scheme, host and port
 	places *places
+	outage outage
 	pools  map[pool]http.RoundTripper
 }
 
