@@ -38,12 +38,12 @@ type direct struct {
 // linkIdle is how long a connection waits for a request before it is closed.
 const linkIdle = 90 * time.Second
 
-// newDirect returns a RoundTripper for one service, beside the transport.
-func newDirect(t *http.Transport, host string, r Route) *direct {
+// newDirect returns a RoundTripper for one service, beside the transport. most is how many connections may wait.
+func newDirect(t *http.Transport, host string, r Route, most int) *direct {
 	if _, _, err := net.SplitHostPort(host); err != nil {
 		host = net.JoinHostPort(host, "80")
 	}
-	return &direct{dial: newDialer(r).DialContext, address: host, wait: r.HeaderTimeout, most: r.MaxRequests, others: t}
+	return &direct{dial: newDialer(r).DialContext, address: host, wait: r.HeaderTimeout, most: most, others: t}
 }
 
 // RoundTrip implements [http.RoundTripper].

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,8 @@ type exchange struct {
 	socket   bool   // it is a WebSocket handshake
 	body     *requestBody
 	answer   *answer
-	room     slots // a place in it is this request's
+	holder   holder
+	room     *places // a place in it is this request's
 
 	session context.Context // of a WebSocket: ends with the session
 	service *framed         // the service's side of a WebSocket
@@ -55,31 +57,29 @@ func (x *exchange) Value(key any) any {
 
 func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
 
-var (
-	errSilent   = errors.New("proxy: the service fell silent")
-	errNoStream = errors.New("proxy: too many streams are open")
-)
+var errSilent = errors.New("proxy: the service fell silent")
 
 // send sends a request that may pass.
-func (r *route) send(w http.ResponseWriter, req *http.Request, judged bool) {
-	x := &exchange{route: r, path: req.URL.RawPath, judged: judged, client: r.proxy.client(req)}
+func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
+	x := &exchange{route: r, path: req.URL.RawPath, client: r.proxy.client(req)}
 	x.identity, _ = tokenjar.IdentityFromContext(req.Context())
-	x.judged = judged && x.identity.UserID != ""
 	x.socket = len(req.Header["Upgrade"]) > 0
-	if err := x.setBearer(); err != nil {
-		problem.Write(w, req, err)
+	if err := x.setBearer(g.optional); err != nil {
+		g.refuse(w, req, err)
 		return
 	}
-	x.room = r.slots
+	x.judged = g.judges && x.identity.UserID != ""
+	x.holder = r.proxy.seeds.holder(x.identity, x.client)
+	x.room = r.to.places
+	most := r.share
 	if x.socket {
-		x.room = r.streams
+		x.room, most = r.streams, r.ofStream
 	}
-	if !x.room.take() {
-		r.proxy.stats.refused.Add(1)
-		problem.Write(w, req, errBusy)
+	if err := x.room.take(x.holder, most); err != nil {
+		r.turnAway(w, req, err)
 		return
 	}
-	defer func() { x.room.give() }()
+	defer func() { x.room.give(x.holder) }()
 	if r.MaxBody > 0 && req.ContentLength > r.MaxBody {
 		w.Header().Set("Connection", "close")
 		problem.Write(w, req, problem.New(problem.BodyTooLarge))
@@ -101,18 +101,16 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, judged bool) {
 		if r.MaxBody > 0 {
 			x.body.ReadCloser = http.MaxBytesReader(w, req.Body, r.MaxBody)
 		}
+		defer x.body.end()
 		out.Body = x.body
 	}
 	x.answer = &answer{w: w, x: x, header: make(http.Header)}
 	r.forward.ServeHTTP(x.answer, out)
 }
 
-// errBusy says that a service has all it may get.
-var errBusy = problem.New(problem.UpstreamUnavailable).WithStatus(http.StatusServiceUnavailable).
-	WithDetail("The service behind this route is busy. Try again in a moment.")
-
-// setBearer finds the token that the service gets.
-func (x *exchange) setBearer() (err error) {
+// setBearer finds the token that the service gets. A session may have ended since the guard let it in: then the request is
+// what the guard would have made of it.
+func (x *exchange) setBearer(optional bool) (err error) {
 	if x.identity.UserID == "" {
 		return nil
 	}
@@ -122,7 +120,14 @@ func (x *exchange) setBearer() (err error) {
 	case x.route.Token == Forward:
 		x.bearer = x.identity.AccessToken()
 	}
-	return err
+	if err == nil || !optional {
+		return err
+	}
+	if p := problem.From(err); p.Status != http.StatusUnauthorized || x.socket && p.Action == problem.Refresh {
+		return err
+	}
+	x.identity = tokenjar.Identity{} // anonymous
+	return nil
 }
 
 // rewrite makes the request that is sent on.
@@ -205,6 +210,7 @@ func (r *route) modify(res *http.Response) error {
 	if res.StatusCode < 200 { // below 100: the transport takes it for an answer
 		return errors.New("proxy: the service answers with a status that is none")
 	}
+	r.answered(x)
 	if r.SSE || isEventStream(res.Header) {
 		return x.openEvents(res)
 	}
@@ -222,10 +228,10 @@ func isEventStream(h http.Header) bool {
 // openEvents makes the answer a stream that ends with the session.
 func (x *exchange) openEvents(res *http.Response) error {
 	p := x.route.proxy
-	if !x.route.streams.take() {
-		return errNoStream
+	if err := x.route.streams.take(x.holder, x.route.ofStream); err != nil {
+		return err
 	}
-	x.room.give() // a stream takes no place of a request's
+	x.room.give(x.holder) // a stream takes no place of a request's
 	x.room = x.route.streams
 	if !p.streams.begin() {
 		return errStopping
@@ -297,6 +303,7 @@ func (x *exchange) openSocket(res *http.Response) error {
 	if !ok {
 		return errors.New("proxy: the connection of a WebSocket cannot be written to")
 	}
+	x.route.answered(x)
 	x.service = &framed{ReadWriteCloser: conn, masked: true, open: true, timing: x.route.proxy.timing}
 	res.Body = x.service
 	res.Status = "" // its text is the service's, and would be passed on as it is
@@ -311,49 +318,6 @@ func (x *exchange) takeOver(conn net.Conn, early *bufio.Reader) net.Conn {
 	p.stats.opened.Add(1)
 	x.stopEnd = bindSocket(x.session, client, x.service)
 	return &framedConn{Conn: conn, framed: client, early: early}
-}
-
-// relocate turns a redirect to the service's own address into one to ours: browsers cannot reach the other.
-func (r *route) relocate(h http.Header) {
-	for _, name := range []string{"Location", "Content-Location"} {
-		values := h[name]
-		if len(values) != 1 {
-			continue
-		}
-		u, err := url.Parse(values[0])
-		if err != nil || u.User != nil || u.Opaque != "" {
-			continue
-		}
-		own := u.Scheme == r.upstream.Scheme && strings.EqualFold(u.Host, r.upstream.Host)
-		path := u.EscapedPath()
-		switch {
-		case own:
-			rest, under := strings.CutPrefix(path, r.base)
-			if !under || rest != "" && rest[0] != '/' {
-				continue
-			}
-			path = rest
-		case u.Scheme != "" || u.Host != "" || !r.StripPrefix || !strings.HasPrefix(path, "/"):
-			continue
-		}
-		if r.StripPrefix {
-			path = r.prefix + path
-		}
-		if path == "" {
-			path = "/"
-		}
-		if strings.HasPrefix(path, "//") { // would be another host
-			continue
-		}
-		target := path
-		if u.RawQuery != "" || u.ForceQuery {
-			target += "?" + u.RawQuery
-		}
-		if u.Fragment != "" {
-			target += "#" + u.EscapedFragment()
-		}
-		h[name] = []string{target}
-	}
 }
 
 // failed answers a request for which there is no answer of the service.
@@ -378,9 +342,8 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	case x.Context.Err() != nil && errors.Is(context.Cause(x.Context), context.Canceled): // the client has left
 		w.WriteHeader(statusClientLeft)
 		return
-	case errors.Is(err, errNoStream):
-		stats.refused.Add(1)
-		problem.Write(w, req, errBusy)
+	case errors.Is(err, errBusy), errors.Is(err, errShare):
+		r.turnAway(w, req, err)
 		return
 	case errors.Is(err, errStopping):
 		problem.Write(w, req, errStopped)
@@ -395,23 +358,39 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	if p.Status < 500 {
 		w.Header().Set("Connection", "close") // what is left of the body is not a request
 	} else {
-		r.proxy.log.ErrorContext(req.Context(), "a service did not answer", "path", r.Path, "upstream", r.upstream.Host, "code", string(p.Code),
-			"request_id", tokenjar.RequestIDFromContext(x), "fault", fault(err))
+		r.failedWith(x, p.Code, err)
 	}
-	problem.Write(w, req, p)
+	writeQuietly(w, req, p)
+}
+
+// turnAway answers a request or stream for which there is no place.
+func (r *route) turnAway(w http.ResponseWriter, req *http.Request, err error) {
+	if errors.Is(err, errShare) {
+		r.proxy.stats.limited.Add(1)
+	} else {
+		r.proxy.stats.refused.Add(1)
+		r.crowded(req.Context())
+	}
+	writeQuietly(w, req, err)
 }
 
 // statusClientLeft stands in the log for an answer that nobody waited for.
 const statusClientLeft = 499
 
 // A requestBody is the client's. It may come slowly, but not for ever: waiting for it uses up a time that each byte adds to.
+//
+// A transport may read it after the request has been answered (see http.RoundTripper). By then the connection is the next
+// request's, and so is its deadline.
 type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	limit   time.Duration
 	left    time.Duration
-	over    bool                  // from then on the server waits for the next request, or for the client to leave
 	err     atomic.Pointer[error] // of reading, but for its end
+
+	mu    sync.Mutex
+	over  bool // from then on the server waits for the next request, or for the client to leave
+	ended bool // nothing of it is read any more
 }
 
 // perByte is what each byte of a body adds to the time that may be waited for the next: who sends 500 a second may go on for
@@ -423,20 +402,39 @@ func newRequestBody(w http.ResponseWriter, body io.ReadCloser, limit time.Durati
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	if b.over {
-		return b.ReadCloser.Read(p)
-	}
 	begin := time.Now()
-	b.control.SetReadDeadline(begin.Add(b.left))
+	if !b.patience(begin) {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	b.left = min(b.left-time.Since(begin)+time.Duration(n)*perByte, b.limit)
 	if err != nil {
+		b.mu.Lock()
 		b.over = true
+		b.mu.Unlock()
 		if err != io.EOF {
-			b.err.Store(&err)
+			b.err.CompareAndSwap(nil, &err)
 		}
 	}
 	return n, err
+}
+
+// patience bounds how long the next piece is waited for, and reports whether there may be one. The lock is not held while
+// something is read: the handler's end waits for it.
+func (b *requestBody) patience(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over && !b.ended {
+		b.control.SetReadDeadline(now.Add(b.left))
+	}
+	return !b.ended
+}
+
+// end is called at the end of the handler, which what it lent out must not outlive.
+func (b *requestBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
 }
 
 func (b *requestBody) failure() error {
@@ -486,6 +484,5 @@ func (x *exchange) note(err error) {
 	x.answer.extend()
 	x.answer.FlushError()
 	x.route.proxy.stats.brokenOff.Add(1)
-	x.route.proxy.log.ErrorContext(x, "a service broke off its answer", "path", x.route.Path, "upstream", x.route.upstream.Host,
-		"request_id", tokenjar.RequestIDFromContext(x), "fault", fault(err))
+	x.route.brokeOff(x, err)
 }

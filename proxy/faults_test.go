@@ -339,17 +339,17 @@ func TestOtherRoutesDoNotNotice(t *testing.T) { // P-38
 	hanging := newRawService(t, saying(""))
 	good := newService(t)
 	app, p := newQuickApp(t, tokenjartest.Config{},
-		proxy.Route{Path: "/hangs", Upstream: hanging.URL, Auth: proxy.None, MaxRequests: 20},
+		proxy.Route{Path: "/hangs", Upstream: hanging.URL, Auth: proxy.None, MaxRequests: 16}, // all of them one client's share
 		proxy.Route{Path: "/good", Upstream: good.URL, Auth: proxy.None, MaxRequests: 1},
 	)
 	ctx, leave := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
-	for range 20 {
+	for range 16 {
 		clients.Go(func() {
 			ask(app, "GET", "/hangs/x", nil, func(r *http.Request) { *r = *r.WithContext(ctx) })
 		})
 	}
-	for hanging.requests.Load() < 20 {
+	for hanging.requests.Load() < 16 {
 		runtime.Gosched()
 	}
 	if got := ask(app, "GET", "/hangs/x", nil); got.status != 503 || got.code != problem.UpstreamUnavailable || got.header.Get("Retry-After") == "" {

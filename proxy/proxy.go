@@ -38,10 +38,14 @@ type Config struct {
 	ClientIP func(*http.Request) string
 	// Self are addresses, as host:port, on which we listen: no service may be there.
 	Self []string
-	// Transport makes the connections to the services. Default: one for each route, HTTP/1.1.
+	// Transport makes the connections to the services. Default: HTTP/1.1; routes to one service share its connections, if
+	// they have the same timeouts.
 	Transport http.RoundTripper
-	// Logger is told of services that fail, and of what is less safe than usual. Default: slog.Default().
+	// Logger is told of services that fail, at most every ten seconds of each, and of what is less safe than usual. Default:
+	// slog.Default().
 	Logger *slog.Logger
+	// Now is the clock by which it is told. Default: time.Now.
+	Now func() time.Time
 	// Announced says that the program has told its operator of every route with InsecureSkipCSRF or Token [Forward], so that
 	// New need not.
 	Announced bool
@@ -57,6 +61,8 @@ type Proxy struct {
 	service *tokenjar.Service
 	id      string // of this process, by which it knows its own requests when they come back
 	buffers buffers
+	now     func() time.Time
+	seeds   seeds
 	stats   stats
 	timing  timing
 
@@ -76,18 +82,23 @@ type route struct {
 	tokens   *tokenjar.UpstreamIssuer // nil: the service gets none of its own
 	handlers map[string]http.Handler  // by method
 	forward  *httputil.ReverseProxy
-	slots    slots
-	streams  slots
+	to       *service
+	share    share // of the requests that the service gets
+	streams  *places
+	ofStream share
 }
 
 // New checks the configuration; all mistakes are reported together, each with its route.
 func New(cfg Config) (*Proxy, error) {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("proxy: "+format, args...)) }
-	p := &Proxy{client: cfg.ClientIP, log: cfg.Logger, id: rand.Text(), timing: usualTiming}
+	p := &Proxy{client: cfg.ClientIP, log: cfg.Logger, id: rand.Text(), seeds: newSeeds(), timing: usualTiming}
 	p.stopping, p.stop = context.WithCancelCause(context.Background())
 	if p.log == nil {
 		p.log = slog.Default()
+	}
+	if p.now = cfg.Now; p.now == nil {
+		p.now = time.Now
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" {
@@ -111,9 +122,9 @@ func New(cfg Config) (*Proxy, error) {
 	if p.client == nil {
 		p.client = peerAddress
 	}
-	shared := map[string]*slots{}
+	services := newServices(cfg.Routes)
 	for i, r := range cfg.Routes {
-		built, err := p.newRoute(cfg, r, cookies, shared)
+		built, err := p.newRoute(cfg, r, cookies, services)
 		if err != nil {
 			for _, err := range split(err) {
 				wrong("Config.Routes[%d].%w", i, err)
@@ -149,7 +160,7 @@ func peerAddress(r *http.Request) string {
 	return host
 }
 
-func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map[string]*slots) (*route, error) {
+func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, services services) (*route, error) {
 	r, err := r.complete(cfg.Self)
 	if err != nil {
 		return nil, err
@@ -161,20 +172,9 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	built := &route{
 		Route: r, proxy: p, upstream: upstream, headers: newHeaderRule(r, cookies),
 		base: strings.TrimSuffix(upstream.EscapedPath(), "/"), prefix: strings.TrimSuffix(r.Path, "/"),
-		streams: make(slots, r.MaxStreams),
+		to: services[serviceName(upstream)], streams: newPlaces(r.MaxStreams), ofStream: newShare(r.MaxStreams, r.MaxPerSession),
 	}
-	service := upstream.Scheme + "://" + strings.ToLower(upstream.Host)
-	if shared[service] == nil {
-		most := r.MaxRequests
-		for _, other := range cfg.Routes { // the least of those that lead there
-			if u, err := url.Parse(other.Upstream); err == nil && u.Scheme+"://"+strings.ToLower(u.Host) == service {
-				most = min(most, orDefault(other.MaxRequests, DefaultMaxRequests))
-			}
-		}
-		s := make(slots, max(most, 1))
-		shared[service] = &s
-	}
-	built.slots = *shared[service]
+	built.share = newShare(built.to.places.most(), r.MaxPerSession)
 	if cfg.Guard == nil && built.usesGuard() {
 		return nil, errors.New("Auth: needs Config.Guard, unless it is none")
 	}
@@ -190,10 +190,7 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		t := newTransport(r)
-		if transport = t; upstream.Scheme == "http" {
-			transport = newDirect(t, upstream.Host, r)
-		}
+		transport = built.to.transport(r, upstream)
 	}
 	built.forward = &httputil.ReverseProxy{
 		Rewrite: built.rewrite, Transport: transport, BufferPool: &p.buffers, ModifyResponse: built.modify,
@@ -208,7 +205,7 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, shared map
 	}
 	if r.Token == Forward && !cfg.Announced {
 		p.log.Warn("this service gets the users' own access tokens, and may do with them whatever the users may", "path", r.Path,
-			"upstream", service)
+			"upstream", built.to.name)
 	}
 	return built, nil
 }
@@ -231,18 +228,25 @@ func (r *route) usesGuard() bool {
 
 // guarded returns the handler of the requests that follow a rule.
 func (r *route) guarded(cfg Config, rule Rule) http.Handler {
+	g := gate{refuse: func(w http.ResponseWriter, req *http.Request, err error) { r.refuse(w, req, err, cfg.LoginPage) }}
 	if rule.Auth == None {
-		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, false) })
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, g) })
 	}
+	g.judges, g.optional = !r.InsecureSkipCSRF, rule.Auth == Optional
 	policy := session.Policy{
-		Optional: rule.Auth == Optional, Credentials: rule.Credentials, InsecureSkipCSRF: r.InsecureSkipCSRF,
-		Refuse: func(w http.ResponseWriter, req *http.Request, err error) { r.refuse(w, req, err, cfg.LoginPage) },
+		Optional: g.optional, Credentials: rule.Credentials, InsecureSkipCSRF: r.InsecureSkipCSRF, Refuse: g.refuse,
 	}
 	if r.Token != NoToken {
 		policy.RenewBefore = renewBefore
 	}
-	judges := !r.InsecureSkipCSRF
-	return cfg.Guard.Protect(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, judges) }), policy)
+	return cfg.Guard.Protect(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.send(w, req, g) }), policy)
+}
+
+// A gate is what a request has come through.
+type gate struct {
+	judges   bool // the CSRF token
+	optional bool // who it is
+	refuse   func(w http.ResponseWriter, req *http.Request, err error)
 }
 
 // renewBefore is how long a service's token lives at least, where the browser has a refresh cookie: enough for a clock that
@@ -500,12 +504,13 @@ type Stats struct {
 	StreamsOpened            int64
 	StreamsEnded             int64 // with their session
 	Refused                  int64 // 503, because the service had all it may get at once
+	Limited                  int64 // 429, because one client had its share of that
 	Unavailable, TimedOut    int64 // 502 and 504
 	BrokenOff                int64 // answers that the service did not finish
 }
 
 type stats struct {
-	webSockets, eventStreams, opened, ended, refused, unavailable, timedOut, brokenOff atomic.Int64
+	webSockets, eventStreams, opened, ended, refused, limited, unavailable, timedOut, brokenOff atomic.Int64
 }
 
 // Stats returns the counts.
@@ -513,7 +518,7 @@ func (p *Proxy) Stats() Stats {
 	s := &p.stats
 	return Stats{
 		WebSockets: s.webSockets.Load(), EventStreams: s.eventStreams.Load(), StreamsOpened: s.opened.Load(),
-		StreamsEnded: s.ended.Load(), Refused: s.refused.Load(), Unavailable: s.unavailable.Load(),
-		TimedOut: s.timedOut.Load(), BrokenOff: s.brokenOff.Load(),
+		StreamsEnded: s.ended.Load(), Refused: s.refused.Load(), Limited: s.limited.Load(),
+		Unavailable: s.unavailable.Load(), TimedOut: s.timedOut.Load(), BrokenOff: s.brokenOff.Load(),
 	}
 }

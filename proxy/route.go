@@ -22,7 +22,7 @@ type Auth string
 // Who may pass.
 const (
 	Required Auth = "required" // who is signed in; the default
-	Optional Auth = "optional" // anybody, and it is known who is signed in
+	Optional Auth = "optional" // anybody, and it is known who is signed in: see session.Guard.Optional
 	None     Auth = "none"     // anybody; no credential is looked at
 )
 
@@ -91,8 +91,15 @@ type Route struct {
 	// MaxRequests is how many requests the service gets at once at most, streams apart; all routes to one Upstream share
 	// the least of theirs. Others are 503. Default: 512.
 	MaxRequests int
-	// MaxStreams is how many streams may be open at once at most. Default: 10,000.
+	// MaxStreams is how many streams may be open at once at most. Others are 503. Default: 10,000.
 	MaxStreams int
+	// MaxPerSession is how many requests one session may have under way at once, and how many streams open. Others are 429.
+	// Raise it for programs that sign in and ask for much at a time. Default: a quarter of MaxRequests, and of MaxStreams, at
+	// least 16 and at most 64.
+	//
+	// All sessions of one user together have a quarter, or MaxPerSession if that is more; and all who are not signed in and have
+	// one address, or are in one IPv6 network of 64 bits, a half; each 16 at least.
+	MaxPerSession int
 }
 
 // Defaults of [Route].
@@ -192,8 +199,8 @@ func (r Route) complete(self []string) (Route, error) {
 	r.MaxBody = orDefault(r.MaxBody, DefaultMaxBody)
 	r.MaxRequests = orDefault(r.MaxRequests, DefaultMaxRequests)
 	r.MaxStreams = orDefault(r.MaxStreams, DefaultMaxStreams)
-	if r.MaxBody < -1 || r.MaxRequests < 0 || r.MaxStreams < 0 {
-		wrong("MaxBody, MaxRequests, MaxStreams: must not be negative")
+	if r.MaxBody < -1 || r.MaxRequests < 0 || r.MaxStreams < 0 || r.MaxPerSession < 0 {
+		wrong("MaxBody, MaxRequests, MaxStreams, MaxPerSession: must not be negative")
 	}
 	return r, errors.Join(errs...)
 }

@@ -15,29 +15,53 @@ import (
 // maxAnswerHeader bounds the head of a service's answer, in bytes, interim answers included.
 const maxAnswerHeader = 64 << 10
 
-// newTransport returns connections to one service.
-func newTransport(r Route) *http.Transport {
+// newTransport returns connections to one service. most is how many of them may wait for a request.
+func newTransport(r Route, most int) *http.Transport {
 	dialer := newDialer(r)
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &serviceConn{Conn: conn, limit: r.IdleTimeout}, nil
+	}
 	return &http.Transport{
-		Proxy: nil, // what HTTP_PROXY says is not for services behind us
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return &serviceConn{Conn: conn, limit: r.IdleTimeout}, nil
-		},
-		TLSHandshakeTimeout:    r.ConnectTimeout,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		Proxy:       nil, // what HTTP_PROXY says is not for services behind us
+		DialContext: dial, DialTLSContext: dialTLS(dial, r.ConnectTimeout),
 		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 alone
 		ResponseHeaderTimeout:  r.HeaderTimeout,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // what the browser accepts is passed on
 		MaxIdleConns:           0,    // no limit in all
-		MaxIdleConnsPerHost:    r.MaxRequests,
+		MaxIdleConnsPerHost:    most,
 		IdleConnTimeout:        90 * time.Second,
 		ReadBufferSize:         8 << 10,
 		WriteBufferSize:        8 << 10,
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialTLS returns what opens TLS connections: both steps together have that time. The transport by itself would give the
+// handshake as much time again.
+func dialTLS(dial dialFunc, within time.Duration) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, within)
+		defer cancel()
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		secured := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
+		if err := secured.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return secured, nil
 	}
 }
 
@@ -98,20 +122,6 @@ func (b *buffers) Get() []byte {
 }
 
 func (b *buffers) Put(buf []byte) { b.pool.Put(&buf) }
-
-// slots bound how many requests a service gets at once. Nobody waits for one: whoever does not get it is told to come back.
-type slots chan struct{}
-
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s slots) give() { <-s }
 
 // afterSilence calls cut unless it is stopped or something was heard for so long.
 type afterSilence struct {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tokenjar/tokenjar"
 	"github.com/tokenjar/tokenjar/internal/storehook"
+	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/proxy"
 	"github.com/tokenjar/tokenjar/token"
 	"github.com/tokenjar/tokenjar/tokenjartest"
@@ -180,6 +181,70 @@ func TestARenewalThatFailsEarlyIsNoFault(t *testing.T) {
 	ada.Post("/api/x", nil, tokenjartest.WithoutCSRF).Want(403)
 	if ada.AccessToken() != before {
 		t.Error("a request that is refused has renewed a session")
+	}
+}
+
+// A session may end between the moment in which the guard lets a request in and the one in which its token is made.
+func TestASessionThatEndsOnTheWayIsRefusedLikeAnyOther(t *testing.T) {
+	s := newService(t)
+	app := tokenjartest.New(t, tokenjartest.Config{})
+	var onTheWay func()
+	p, err := proxy.New(proxy.Config{Guard: app.Guard, PublicURL: app.URL, LoginPage: "/sign-in",
+		Routes: []proxy.Route{
+			{Path: "/api", Upstream: s.URL}, {Path: "/open", Upstream: s.URL, Auth: proxy.Optional, WebSocket: true},
+		},
+		ClientIP: func(*http.Request) string { onTheWay(); return "192.0.2.1" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.Serve(p)
+	navigate := func(r *http.Request) { r.Header.Set("Sec-Fetch-Mode", "navigate") }
+	for _, c := range []struct {
+		name, path string
+		change     func(*http.Request)
+		status     int
+		asked      bool
+	}{
+		{"a script", "/api/x", func(*http.Request) {}, 401, false},
+		{"a page", "/api/x", navigate, 303, false},
+		{"a script, where anybody may", "/open/x", func(*http.Request) {}, 200, true},
+		{"a page, where anybody may", "/open/x", navigate, 200, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ada, before := app.SignIn("ada"), s.count()
+			onTheWay = func() {
+				onTheWay = func() {}
+				if err := app.Service.EndSession(t.Context(), ada.User.ID, ada.Identity().SessionID); err != nil {
+					t.Error(err)
+				}
+			}
+			a := ada.Get(c.path, c.change).Want(c.status)
+			if got := a.Header.Get("Location"); c.status == 303 && got != "/sign-in?next=%2Fapi%2Fx" {
+				t.Errorf("sent to %q", got)
+			}
+			if c.status == 401 && a.Code() != problem.TokenRevoked {
+				t.Errorf("got %s", a.Code())
+			}
+			if asked := s.count() > before; asked != c.asked {
+				t.Errorf("the service was asked: %v", asked)
+			}
+			if c.asked && s.bearer(t) != "" {
+				t.Error("the service got a token of a session that has ended")
+			}
+		})
+	}
+	// What has changed is no reason to open a WebSocket as a stranger's.
+	ada := app.SignIn("ada")
+	onTheWay = func() {
+		onTheWay = func() {}
+		if err := app.Service.SetUserRoles(t.Context(), ada.User.ID, rolesOfStaff); err != nil {
+			t.Error(err)
+		}
+	}
+	before := s.count()
+	if _, status := handshake(t, app, ada, "/open/x"); status != 401 || s.count() > before {
+		t.Errorf("a WebSocket: %d", status)
 	}
 }
 

@@ -106,6 +106,23 @@ func TestAWebSocketHandshakeIsJudged(t *testing.T) { // P-34, X-group: any page 
 	}
 }
 
+func TestAWebSocketIsNotOpenedAnonymouslyForWhoNeedsARefresh(t *testing.T) {
+	s := newSocketService(t)
+	app, _ := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true, Auth: proxy.Optional})
+	ada := app.SignIn("ada")
+	app.Clock.Advance(10 * time.Minute)
+	refused, status := handshake(t, app, ada, "/ws/chat")
+	body, _ := io.ReadAll(refused.answer.Body)
+	if status != 401 || !strings.Contains(string(body), `"action":"refresh"`) || len(s.ends) > 0 {
+		t.Fatalf("got %d %s, and the service was asked: %v", status, body, len(s.ends) > 0)
+	}
+	ada.Refresh()
+	client, _ := connect(t, app, ada, s)
+	ada.SignOut()
+	client.wantClose(4401, "session_ended") // it was hers
+	connect(t, app, ada, s)                 // and now a stranger's
+}
+
 func TestAWebSocketEndsWithItsSession(t *testing.T) { // promise 4, S-06
 	for _, c := range []struct {
 		name   string

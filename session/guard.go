@@ -179,7 +179,8 @@ func (g *Guard) Required(next http.Handler) http.Handler {
 
 // Optional lets a request through also when it speaks for nobody: with a bad credential it is anonymous. An unsafe
 // request that a cookie authenticates still needs the origin and the CSRF token, and a store that does not answer is
-// still 503, since nobody can be told to be anonymous on its account.
+// still 503, since nobody can be told to be anonymous on its account. A WebSocket handshake whose session only needs a
+// refresh is 401: it would be anonymous for as long as it is open.
 func (g *Guard) Optional(next http.Handler) http.Handler {
 	return g.Protect(next, Policy{Optional: true})
 }
@@ -231,7 +232,7 @@ func (g *Guard) protect(next http.Handler, refuse func(http.ResponseWriter, *htt
 		if err == errNotPlain {
 			r = g.withLogger(r)
 			id, _, err = g.authenticate(a, r)
-			if err != nil && g.policy.Optional && isAnonymous(err) {
+			if err != nil && g.policy.Optional && isAnonymous(err) && !isRefreshable(err) {
 				id, err = tokenjar.Identity{}, nil
 			}
 		}
@@ -385,10 +386,26 @@ func (g *Guard) admit(r *http.Request) (Credential, error) {
 	}
 	// A handshake is answered by whoever takes the connection over, and cookies set here would be lost on the way. The
 	// page refreshes and tries again.
-	if cred.NeedsRenewal() && (request.IsHandshake(r.Header) || !g.renew(r.URL.Path)) {
+	switch handshake := request.IsHandshake(r.Header); {
+	case cred.NeedsRenewal() && handshake:
+		return Credential{}, refreshable{cred.Reason}
+	case cred.NeedsRenewal() && !g.renew(r.URL.Path):
 		return Credential{}, cred.Reason
 	}
 	return cred, nil
+}
+
+// A refreshable is why a handshake is refused that a refresh would help. It is refused on optional routes too: a WebSocket is
+// for long, and one that was opened a second after the access token's end would be a stranger's until the page is closed, and
+// would not end with the session either. A request that is taken for a stranger's is over soon, and the next one is not.
+type refreshable struct{ error }
+
+// Unwrap returns the reason, for package problem.
+func (e refreshable) Unwrap() error { return e.error }
+
+func isRefreshable(err error) bool {
+	_, ok := errors.AsType[refreshable](err)
+	return ok
 }
 
 // judgeAll judges origin, credentials, CSRF token and session.

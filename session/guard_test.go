@@ -319,6 +319,49 @@ func TestWebSocketHandshake(t *testing.T) {
 	}
 }
 
+// A WebSocket that was opened while the access token had run out would be a stranger's for as long as the page is open.
+func TestAHandshakeThatARefreshWouldHelpIsNotAnonymous(t *testing.T) {
+	e := newEmbedded(t)
+	p, gone := e.SignIn(t, servertest.Ada), e.SignIn(t, servertest.Ada)
+	if err := e.Service.EndSession(t.Context(), gone.UserID, gone.SessionID); err != nil {
+		t.Fatal(err)
+	}
+	h := e.guard.Optional(http.HandlerFunc(whoami))
+	upgrade := func(r *http.Request) {
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "websocket")
+		r.Header.Set("Origin", e.Origin)
+	}
+	for _, row := range []struct {
+		name string
+		as   func(*http.Request)
+		want string
+	}{
+		{"good cookies", p.As, "user-ada true"},
+		{"a refresh cookie alone", p.RefreshOnly, `"action":"refresh"`},
+		{"a bad access cookie beside it", e.Cookies("junk", p.Refresh), `"action":"refresh"`},
+		{"nothing", func(*http.Request) {}, " false"},
+		{"bad cookies", e.Cookies("junk", "junk"), " false"},
+		{"an access cookie where the refresh cookie belongs", e.Cookies("", p.Access), " false"},
+		{"a session that has ended", gone.As, " false"},
+		{"a bad bearer", servertest.Bearer("junk"), " false"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			before := e.Digest(t)
+			res, body := e.ask(t, h, "GET", "/ws", row.as, upgrade)
+			if !strings.Contains(body, row.want) || (res.StatusCode == 401) != strings.Contains(row.want, "refresh") {
+				t.Errorf("got %d %s, want %s", res.StatusCode, body, row.want)
+			}
+			if len(res.Cookies()) != 0 || e.Digest(t) != before {
+				t.Errorf("something changed, and the cookies are %v", res.Cookies())
+			}
+		})
+	}
+	if res, body := e.ask(t, h, "GET", "/ws", p.RefreshOnly); body != "user-ada true" || len(res.Cookies()) != 3 {
+		t.Errorf("no handshake: %d %s", res.StatusCode, body)
+	}
+}
+
 func TestNewNamesEveryMistake(t *testing.T) {
 	e := newEmbedded(t)
 	_, err := session.New(session.Config{Service: e.Service, PublicURL: "http://app.example.com", TrustedOrigins: []string{"null", "https://*.example.com"}})

@@ -637,7 +637,7 @@ func everyRouteSetting() config.Route {
 		CSRF: "none", SessionCheck: tokenjar.CheckDatabase, Token: "audience", Audience: "it's: #1", Scopes: []string{"a:b", "true"},
 		StripPrefix: true, EncodedSlash: true, WebSocket: true, SSE: true, StripHeaders: []string{"X-A"}, PassHeaders: []string{"X-User"},
 		ConnectTimeout: 1500 * time.Millisecond, HeaderTimeout: time.Minute, IdleTimeout: time.Hour, MaxBody: 1 << 40, MaxRequests: 1,
-		MaxStreams: 2,
+		MaxStreams: 2, MaxPerSession: 3,
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 type Route struct {
 	Path         string                `key:"path" example:"/api/" doc:"Prefix, in whole segments: /api/ leads /api, /api/ and /api/x. The longest that matches wins, whatever the order; what is served here itself, as auth.path, comes before all of them. Required."`
 	Upstream     string                `key:"upstream" example:"http://127.0.0.1:9000" doc:"Address of the service, as http://127.0.0.1:9000, perhaps with a path that is put in front. Required."`
-	Auth         string                `key:"auth" default:"required" enum:"required optional none" doc:"Who may pass: required is who is signed in, optional anybody, with who is signed in being known, none anybody, with no credential looked at."`
+	Auth         string                `key:"auth" default:"required" enum:"required optional none" doc:"Who may pass: required is who is signed in, optional anybody, with who is signed in being known (a WebSocket whose session needs a refresh is 401), none anybody, with no credential looked at."`
 	Methods      map[string]MethodRule `key:"methods" default:"" doc:"Rules for single methods, as {GET: none, POST: [cookie, bearer], DELETE: [cookie]}: required, optional, none, or what a request may be authenticated by, a list of cookie and bearer. Others follow auth; HEAD follows GET."`
 	CSRF         string                `key:"csrf" default:"check" enum:"check none" doc:"none lets any page of any site make a signed-in browser send any request to this service. It is logged at the start."`
 	SessionCheck tokenjar.SessionCheck `key:"session_check" default:"" enum:"cached database" doc:"A stricter check of sessions than token.session_check, for this route; default the same."`
@@ -33,6 +33,7 @@ type Route struct {
 	MaxBody        Size          `key:"max_body" default:"10MiB" min:"0" max:"1024GiB" doc:"Size of a request's body at most; 0 is any."`
 	MaxRequests    int           `key:"max_requests" default:"512" min:"1" max:"100000" doc:"Requests the service gets at once, streams apart; others are 503. Of several routes to one service the least counts."`
 	MaxStreams     int           `key:"max_streams" default:"10000" min:"1" max:"1000000" doc:"WebSockets and event streams open at once; others are 503."`
+	MaxPerSession  int           `key:"max_per_session" default:"0" min:"0" max:"1000000" doc:"Requests that one session may have under way at once, and streams open; others are 429. Raise it for programs that sign in and ask for much at a time. 0 is a quarter of max_requests, and of max_streams, at least 16 and at most 64. All sessions of a user together have a quarter, or max_per_session if that is more; all at one address who are not signed in a half."`
 }
 
 // DefaultRoute returns a route with everything but path and upstream.
@@ -53,7 +54,7 @@ func (r Route) ProxyRoute() proxy.Route {
 		StripPrefix: r.StripPrefix, EncodedSlash: r.EncodedSlash, WebSocket: r.WebSocket, SSE: r.SSE,
 		StripHeaders: r.StripHeaders, PassHeaders: r.PassHeaders,
 		ConnectTimeout: r.ConnectTimeout, HeaderTimeout: r.HeaderTimeout, IdleTimeout: r.IdleTimeout,
-		MaxBody: int64(r.MaxBody), MaxRequests: r.MaxRequests, MaxStreams: r.MaxStreams,
+		MaxBody: int64(r.MaxBody), MaxRequests: r.MaxRequests, MaxStreams: r.MaxStreams, MaxPerSession: r.MaxPerSession,
 	}
 	if r.MaxBody == 0 {
 		out.MaxBody = -1

@@ -176,6 +176,7 @@ func (m *Metrics) proxied() (sum proxy.Stats, any bool) {
 		sum.StreamsOpened += st.StreamsOpened
 		sum.StreamsEnded += st.StreamsEnded
 		sum.Refused += st.Refused
+		sum.Limited += st.Limited
 		sum.Unavailable += st.Unavailable
 		sum.TimedOut += st.TimedOut
 		sum.BrokenOff += st.BrokenOff
@@ -229,6 +230,7 @@ func (f figures) Collect(ch chan<- prometheus.Metric) {
 		put(proxyOpened, float64(st.StreamsOpened))
 		put(proxyEnded, float64(st.StreamsEnded))
 		put(proxyRefused, float64(st.Refused))
+		put(proxyLimited, float64(st.Limited))
 		put(proxyErrors, float64(st.Unavailable), "unavailable")
 		put(proxyErrors, float64(st.TimedOut), "timeout")
 		put(proxyErrors, float64(st.BrokenOff), "broken_off")

@@ -34,7 +34,7 @@ func used() *metrics.Metrics {
 	for range 2 { // of two frontends
 		m.FollowProxy(func() proxy.Stats {
 			return proxy.Stats{
-				WebSockets: 1, EventStreams: 2, StreamsOpened: 3, StreamsEnded: 4, Refused: 5, Unavailable: 6, TimedOut: 7, BrokenOff: 8,
+				WebSockets: 1, EventStreams: 2, StreamsOpened: 3, StreamsEnded: 4, Refused: 5, Limited: 9, Unavailable: 6, TimedOut: 7, BrokenOff: 8,
 			}
 		})
 	}
@@ -99,6 +99,7 @@ func TestFiguresOfTheServiceAreThoseOfTheMoment(t *testing.T) {
 		`tokenjar_http_requests_total{method="DELETE",route="/auth/sessions/{id}",status="401"} 1`,
 		`tokenjar_proxy_streams_open{kind="websocket"} 2`, `tokenjar_proxy_streams_open{kind="event_stream"} 4`,
 		"tokenjar_proxy_streams_opened_total 6", "tokenjar_proxy_streams_ended_total 8", "tokenjar_proxy_refused_total 10",
+		"tokenjar_proxy_limited_total 18",
 		`tokenjar_proxy_upstream_errors_total{kind="unavailable"} 12`, `tokenjar_proxy_upstream_errors_total{kind="timeout"} 14`,
 		`tokenjar_proxy_upstream_errors_total{kind="broken_off"} 16`,
 		`tokenjar_problems_total{code="token_expired"} 1`, "tokenjar_http_requests_in_flight 0",

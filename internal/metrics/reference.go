@@ -40,6 +40,7 @@ const (
 	proxyOpened    = "tokenjar_proxy_streams_opened_total"
 	proxyEnded     = "tokenjar_proxy_streams_ended_total"
 	proxyRefused   = "tokenjar_proxy_refused_total"
+	proxyLimited   = "tokenjar_proxy_limited_total"
 	proxyErrors    = "tokenjar_proxy_upstream_errors_total"
 	buildInfo      = "tokenjar_build_info"
 )
@@ -73,6 +74,7 @@ var table = []Metric{
 	{proxyEnded, "counter", nil,
 		"Streams ended by us because their session had ended, its claims had changed, or nobody could tell whether it had ended."},
 	{proxyRefused, "counter", nil, "Requests and streams answered 503 because their service had all it may get at once."},
+	{proxyLimited, "counter", nil, "Requests and streams answered 429 because their session, user or address had its share of that."},
 	{proxyErrors, "counter", []string{"kind"},
 		"Faults of services: unavailable (502), timeout (504), broken_off (an answer that was begun and not finished)."},
 	{buildInfo, "gauge", []string{"version", "go_version"}, "Always 1; the labels tell what runs."},

@@ -79,7 +79,7 @@ var answerRows = []answerRow{
 	{is: "P-33: one to the service itself is one to us", answer: "HTTP/1.1 302 Found\r\nLocation: {service}/r-api/a?b=1#c\r\nContent-Location: {service}/r-api/d\r\nContent-Length: 0\r\n\r\n", want: 302,
 		has: map[string]string{"Location": "/api/a?b=1#c", "Content-Location": "/api/d"}},
 	{is: "OR-02: and never one to another host", answer: "HTTP/1.1 302 Found\r\nLocation: {service}/r-api//other.example/x\r\nContent-Length: 0\r\n\r\n", want: 302, has: map[string]string{"Location": "/api//other.example/x"}},
-	{is: "Refresh and Link are the service's", answer: ok("Refresh: 5; url=/a\r\nLink: </a.css>; rel=preload\r\n"), has: map[string]string{"Refresh": "5; url=/a", "Link": "</a.css>; rel=preload"}},
+	{is: "P-33: Refresh leads to us as Location does, and Link is the service's", answer: ok("Refresh: 5; url=/a\r\nLink: </a.css>; rel=preload\r\n"), has: map[string]string{"Refresh": "5; url=/api/a", "Link": "</a.css>; rel=preload"}},
 
 	{is: "P-37: 100 and 103 with fields", answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nSet-Cookie: access_token=evil\r\nLink: evil\r\n\r\n" + ok("X-App: 1\r\n"), has: map[string]string{"X-App": "1", "Set-Cookie": "", "Link": ""}},
 	{is: "P-37: ten of them", answer: strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 10) + ok(""), body: "ok"},

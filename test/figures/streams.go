@@ -24,7 +24,7 @@ func (r *run) streams() error {
 	if err != nil {
 		return err
 	}
-	settings := settings + fmt.Sprintf("log: {level: warn}\nroutes:\n  - {path: /live, upstream: %q, websocket: true, token: none}\n", echo.url)
+	settings := settings + fmt.Sprintf("log: {level: warn}\nroutes:\n  - {path: /live, upstream: %q, websocket: true, token: none, max_per_session: 10000}\n", echo.url)
 	if err := os.WriteFile(filepath.Join(dir, "tokenjar.yaml"), []byte(settings), 0o600); err != nil {
 		return err
 	}
