@@ -70,6 +70,8 @@ type Grant struct {
 	AccessExpires  time.Time
 	RefreshToken   string
 	RefreshExpires time.Time // of the refresh token: the idle limit
+
+	graceEnd time.Time // when the grace of its rotation is over, by this node's clock
 }
 
 // Identity returns who the grant's access token speaks for, as verifying that token would.
@@ -286,5 +288,6 @@ func (s *Service) grant(
 		User: u, SessionID: sess.ID, Generation: sess.Generation, Remember: sess.Remember, AuthTime: sess.AuthTime.Truncate(time.Second),
 		AccessToken: access.text, AccessExpires: access.expires,
 		RefreshToken: refresh, RefreshExpires: sess.IdleExpiresAt,
+		graceEnd: asOf.Add(s.graceLeft(sess)),
 	}, nil
 }

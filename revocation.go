@@ -164,6 +164,7 @@ func (s *Service) learn(why Reason, sessionIDs ...string) {
 	for _, id := range sessionIDs {
 		s.revoked.add(id, why, until)
 		s.outcomes.drop(id)
+		s.waiting.drop(id)
 		s.upstream.drop(id)
 		s.bound.end(id, endedFor(why))
 	}

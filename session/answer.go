@@ -72,11 +72,12 @@ func (g *Guard) SetGrant(w http.ResponseWriter, grant tokenjar.Grant) error {
 		return err
 	}
 	a, ok := w.(interface {
-		Carry(cookies []*http.Cookie, outdated func() bool)
+		Carry(cookies []*http.Cookie, outdated func() bool, delivered func())
 	})
 	if !ok {
 		return problem.New(problem.Internal)
 	}
-	a.Carry(cookies, func() bool { return g.service.Outdated(grant) })
+	outdated := func() bool { return g.service.Outdated(grant) }
+	a.Carry(cookies, outdated, g.service.Undelivered(grant))
 	return nil
 }
