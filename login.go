@@ -71,7 +71,8 @@ type Grant struct {
 	RefreshToken   string
 	RefreshExpires time.Time // of the refresh token: the idle limit
 
-	graceEnd time.Time // when the grace of its rotation is over, by this node's clock
+	asOf     time.Time // when it was true, by this node's clock
+	graceEnd time.Time // when the grace of its rotation is over, by the same
 }
 
 // Identity returns who the grant's access token speaks for, as verifying that token would.
@@ -288,6 +289,6 @@ func (s *Service) grant(
 		User: u, SessionID: sess.ID, Generation: sess.Generation, Remember: sess.Remember, AuthTime: sess.AuthTime.Truncate(time.Second),
 		AccessToken: access.text, AccessExpires: access.expires,
 		RefreshToken: refresh, RefreshExpires: sess.IdleExpiresAt,
-		graceEnd: asOf.Add(s.graceLeft(sess)),
+		asOf: asOf, graceEnd: asOf.Add(s.graceLeft(sess)),
 	}, nil
 }

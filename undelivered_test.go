@@ -295,7 +295,7 @@ func TestR9AfterLogoutNothingIsKeptOpen(t *testing.T) {
 					_, err := node.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: laptop})
 					wantErr(t, err, tokenjar.ErrSessionEnded)
 				}
-				if !w.Outdated(next) {
+				if !w.Outdated(t.Context(), next) {
 					t.Error("the late answer sets its cookies")
 				}
 				delivered()
@@ -312,7 +312,7 @@ func TestAnAnswerInGoodTimeAsksTheStoreForNothing(t *testing.T) {
 			until(begin, at)
 			next, delivered := w.slowly(t, g, laptop)
 			time.Sleep(400 * time.Millisecond)
-			if w.Outdated(next) {
+			if w.Outdated(t.Context(), next) {
 				t.Error("its cookies are left out")
 			}
 			delivered()

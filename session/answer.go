@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -77,7 +78,8 @@ func (g *Guard) SetGrant(w http.ResponseWriter, grant tokenjar.Grant) error {
 	if !ok {
 		return problem.New(problem.Internal)
 	}
-	outdated := func() bool { return g.service.Outdated(grant) }
+	// The answer is given although its request was given up on: the request's context must not decide on its cookies.
+	outdated := func() bool { return g.service.Outdated(context.Background(), grant) }
 	a.Carry(cookies, outdated, g.service.Undelivered(grant))
 	return nil
 }

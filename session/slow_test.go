@@ -141,3 +141,36 @@ func TestASlowHandlerCostsNobodyTheSession(t *testing.T) { // T-05
 		})
 	}
 }
+
+func TestALateAnswerSetsNoCookiesOverThoseOfAnotherNode(t *testing.T) { // R9
+	for name, after := range map[string]string{"soon after the grace": "11s", "minutes later": "8m"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				nodes, stop := newNodes(t, 2)
+				defer stop()
+				refresh := nodes[0].signIn(t).RefreshToken
+				set := make(chan string)
+				go func() { set <- nodes[0].get(t, refresh, "after="+after) }()
+				time.Sleep(5 * time.Second)
+				newer := nodes[1].get(t, nodes[1].get(t, refresh, "after=0s"), "after=0s")
+				if late := <-set; late != "" {
+					t.Error("an old token is set over a newer one")
+				}
+				if nodes[0].get(t, newer, "after=0s") == "" {
+					t.Error("the newer one is not good any more")
+				}
+			})
+		})
+	}
+}
+
+func TestALateAnswerThatNothingHasOvertakenSetsItsCookies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		nodes, stop := newNodes(t, 2)
+		defer stop()
+		late := nodes[0].get(t, nodes[0].signIn(t).RefreshToken, "after=10m")
+		if late == "" || nodes[1].get(t, late, "after=0s") == "" {
+			t.Errorf("%q is set", late)
+		}
+	})
+}

@@ -209,8 +209,8 @@ var edgeWeakenings = []weakening{
 		"if true {",
 		"./internal/answer", "TestTheHeadHasLeftWhenNothingCanHoldItBackAnyMore"},
 	{"a slow answer puts its cookies over newer ones", "session/answer.go",
-		"return g.service.Outdated(grant) }",
-		"return false }",
+		"return g.service.Outdated(context.Background(), grant) }",
+		"return g.service.Outdated(context.Background(), grant) && false }",
 		httpapi, "TestASlowAnswerDoesNotSetCookiesThatWereOvertaken"},
 
 	// Which credential counts, and what an answer says.
