@@ -16,9 +16,9 @@ const (
 )
 
 // Run does the work beside the requests until ctx is cancelled: it learns of revocations made by other processes, follows
-// the key ring and moves its keys on, notes which tokens have been used, writes the audit trail, ends sessions whose sign-in
-// was not answered, and deletes sessions and audit events that are long over. Faults of the store are logged and tried
-// again. It returns the context's error, and an error at once when it already runs.
+// the key ring and moves its keys on, notes which tokens have been used and which answers have not begun, writes the audit
+// trail, ends sessions whose sign-in was not answered, and deletes sessions and audit events that are long over. Faults of the
+// store are logged and tried again. It returns the context's error, and an error at once when it already runs.
 func (s *Service) Run(ctx context.Context) error {
 	if !s.runMu.TryLock() {
 		return errors.New("tokenjar: Run is already running")
@@ -34,6 +34,9 @@ func (s *Service) Run(ctx context.Context) error {
 		}},
 		{"note what was used", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return flushEvery, errors.Join(s.flushSeen(ctx), s.flushShared(ctx))
+		}},
+		{"keep the grace of answers open that have not begun", s.waitingEvery(), 3, func(ctx context.Context) (time.Duration, error) {
+			return s.waitingEvery(), s.keepWaiting(ctx)
 		}},
 		{"write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return flushEvery, s.flushAudit(ctx)

@@ -57,6 +57,16 @@ func (s *Service) Running() bool { return s.running.Load() }
 // FlushSeen writes the notes of used generations, as Run does every moment.
 func (s *Service) FlushSeen(ctx context.Context) error { return s.flushSeen(ctx) }
 
+// KeepWaiting notes the answers that have not begun, as Run does every moment.
+func (s *Service) KeepWaiting(ctx context.Context) error { return s.keepWaiting(ctx) }
+
+// Waiting returns of how many sessions answers have not begun.
+func (s *Service) Waiting() int {
+	s.waiting.mu.Lock()
+	defer s.waiting.mu.Unlock()
+	return len(s.waiting.bySession)
+}
+
 // ClaimsRaised returns how many users' older claims are known to be outdated.
 func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }
 

@@ -287,6 +287,24 @@ var flows = []flow{
 			return s.FlushSeen(ctx)
 		},
 		done: func(t *testing.T, s *scene) bool { return s.row(t, s.mine.SessionID).SuccessorSeen }},
+	{name: "note that an answer has not begun", calls: "MarkUndelivered",
+		first: func(t *testing.T, s *scene) {
+			s.Undelivered(s.mustRefresh(t, s.mine))
+			s.clock.advance(6 * time.Second)
+		},
+		run:  func(ctx context.Context, s *scene) error { return s.KeepWaiting(ctx) },
+		done: func(t *testing.T, s *scene) bool { return s.row(t, s.mine.SessionID).UndeliveredGen == 2 }},
+	{name: "are the cookies of a late answer the newest", calls: "Session",
+		first: func(t *testing.T, s *scene) {
+			s.got = s.mustRefresh(t, s.mine)
+			s.clock.advance(11 * time.Second)
+		},
+		run: func(ctx context.Context, s *scene) error {
+			if s.Outdated(ctx, s.got) {
+				return fmt.Errorf("left out: %w", tokenjar.ErrStoreUnavailable)
+			}
+			return nil
+		}},
 	{name: "note who else has an answer", calls: "MarkShared",
 		first: func(t *testing.T, s *scene) {
 			s.show(t, s.mine, laptop)

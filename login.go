@@ -70,6 +70,9 @@ type Grant struct {
 	AccessExpires  time.Time
 	RefreshToken   string
 	RefreshExpires time.Time // of the refresh token: the idle limit
+
+	asOf     time.Time // when it was true, by this node's clock
+	graceEnd time.Time // when the grace of its rotation is over, by the same
 }
 
 // Identity returns who the grant's access token speaks for, as verifying that token would.
@@ -286,5 +289,6 @@ func (s *Service) grant(
 		User: u, SessionID: sess.ID, Generation: sess.Generation, Remember: sess.Remember, AuthTime: sess.AuthTime.Truncate(time.Second),
 		AccessToken: access.text, AccessExpires: access.expires,
 		RefreshToken: refresh, RefreshExpires: sess.IdleExpiresAt,
+		asOf: asOf, graceEnd: asOf.Add(s.graceLeft(sess)),
 	}, nil
 }

@@ -157,10 +157,15 @@ func (s *Service) fly(ctx context.Context, o *outcome, t RefreshToken, in Refres
 	o.marked.Store(verdict.Session.SharedGen == grant.Generation)
 	keep := time.Duration(0)
 	if err == nil {
-		keep = s.timing.Grace - verdict.Session.ReadAt.Sub(verdict.Session.answeredAt())
-		keep = min(keep, grant.AccessExpires.Sub(began))
+		keep = min(s.graceLeft(verdict.Session), grant.AccessExpires.Sub(began))
 	}
 	s.outcomes.land(o, began, keep) // from then on: a process that was frozen in between does not lengthen the grace
+}
+
+// graceLeft is what was left of a session's grace when it was read. What is kept open for an answer that has not begun is
+// not counted: that is for one client alone, and the store judges it each time.
+func (s *Service) graceLeft(sess Session) time.Duration {
+	return s.timing.Grace - sess.ReadAt.Sub(sess.answeredAt())
 }
 
 // rotateSafely turns a panic in a program's claims hook or user store into an error. No request's goroutine is around
@@ -193,14 +198,6 @@ func (s *Service) SettleExpired(ctx context.Context, raw string) {
 	if err != nil {
 		s.log.WarnContext(ctx, "an expired session could not be ended", "session_id", t.SessionID, "err", err)
 	}
-}
-
-// answeredAt is when the grace in force began.
-func (s *Session) answeredAt() time.Time {
-	if s.LateRetryGen == s.Generation && s.LateRetryAt.After(s.RotatedAt) {
-		return s.LateRetryAt
-	}
-	return s.RotatedAt
 }
 
 // rotate spends the token by the user as of now. When the session's own password change comes between reading the user
@@ -323,9 +320,6 @@ const (
 	waits                // for one that is under way
 	replays              // of one that has landed
 )
-
-// slowAnswer is how long an answer may take to begin after its renewal.
-const slowAnswer = time.Minute
 
 // join returns the flight of a token, and where the caller stands with it.
 func (o *outcomes) join(id string, now time.Time) (*outcome, place) {

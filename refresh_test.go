@@ -127,17 +127,17 @@ func TestRevocationsAreLearnedAlthoughTheClockSteppedBack(t *testing.T) {
 func TestAGrantIsOutdatedOnceItsSessionHasMovedOn(t *testing.T) { // R9
 	w := newWorld(t)
 	first := w.mustRefresh(t, w.login(t))
-	if w.Outdated(first) {
+	if w.Outdated(t.Context(), first) {
 		t.Error("the newest grant is outdated")
 	}
 	second := w.mustRefresh(t, first)
-	if !w.Outdated(first) || w.Outdated(second) {
-		t.Errorf("after a rotation: first %v, second %v", w.Outdated(first), w.Outdated(second))
+	if !w.Outdated(t.Context(), first) || w.Outdated(t.Context(), second) {
+		t.Errorf("after a rotation: first %v, second %v", w.Outdated(t.Context(), first), w.Outdated(t.Context(), second))
 	}
 	if err := w.Logout(t.Context(), w.SignedSessions(nil, []string{second.RefreshToken})); err != nil {
 		t.Fatal(err)
 	}
-	if !w.Outdated(second) {
+	if !w.Outdated(t.Context(), second) {
 		t.Error("after logout the grant is not outdated")
 	}
 }

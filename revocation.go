@@ -151,10 +151,34 @@ func (s *Service) Ended(sessionID string) error {
 	return nil
 }
 
-// Outdated reports whether a grant has been overtaken as far as this node knows: its session has been revoked, or
-// rotated further. An answer that begins only now must not put its cookies over newer ones.
-func (s *Service) Outdated(g Grant) bool {
-	return s.Ended(g.SessionID) != nil || s.outcomes.superseded(g.SessionID, g.Generation)
+// lateLook is how long an answer that begins late waits for the store's word on its cookies.
+const lateLook = time.Second
+
+// Outdated reports whether a grant has been overtaken: its session has been revoked, or rotated further. An answer that
+// begins only now must not put its cookies over newer ones.
+//
+// Within a grace of the grant it asks no store: this node knows what it has done itself, and what was revoked elsewhere.
+// Later another node, or this one before a minute ago, may have rotated further, and the row is read.
+//
+// When the store does not answer within a second the grant counts as outdated, which is the smaller harm. Left out, the
+// cookies are asked for again: the browser shows its old token, nobody has used the successor, and that is a late retry. Set
+// over newer ones they are a spent token, which ends the session for reuse at the next renewal, or those of a user who has
+// signed out since.
+func (s *Service) Outdated(ctx context.Context, g Grant) bool {
+	if s.Ended(g.SessionID) != nil || s.outcomes.superseded(g.SessionID, g.Generation) {
+		return true
+	}
+	if s.timing.Grace == 0 || s.now().Sub(g.asOf) <= s.timing.Grace { // without a grace nobody else was given the token
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, lateLook)
+	defer cancel()
+	row, err := s.store.Session(ctx, g.SessionID)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		s.log.WarnContext(ctx, "a late answer leaves its cookies out: the store does not say whether they are the newest",
+			"session_id", g.SessionID, "err", err)
+	}
+	return err != nil || !row.Live() || row.Generation != g.Generation
 }
 
 // learn makes revocations effective on this node: from here on no token of these sessions is accepted and no answer of
@@ -164,6 +188,7 @@ func (s *Service) learn(why Reason, sessionIDs ...string) {
 	for _, id := range sessionIDs {
 		s.revoked.add(id, why, until)
 		s.outcomes.drop(id)
+		s.waiting.drop(id)
 		s.upstream.drop(id)
 		s.bound.end(id, endedFor(why))
 	}

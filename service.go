@@ -124,6 +124,7 @@ type Service struct {
 	outcomes outcomes
 	seen     seenGenerations
 	shares   shares
+	waiting  waitingAnswers
 	audit    auditTrail
 	upstream upstreamIssuers
 	bound    boundContexts

@@ -50,6 +50,9 @@ type Session struct {
 	LateRetryGen  int64     // generation at which an answer was last given again after the grace; 0: never
 	LateRetryAt   time.Time // when that was; a grace of its own begins there
 
+	UndeliveredGen int64     // generation whose answer was last known not to have begun; 0: never
+	UndeliveredAt  time.Time // when that was; for the client that rotated, a grace begins there as well
+
 	SharedGen       int64     // generation whose answer was last given to another client as well; 0: never
 	SharedAt        time.Time // when, and to whom
 	SharedIP        string
@@ -169,7 +172,7 @@ func (s Session) Judge(r Rotation, now time.Time) Verdict {
 		return s.revoked(OutcomeEnded, ReasonPasswordChanged, now)
 	case s.CurrentHash == r.Presented:
 		return s.rotated(r, now)
-	case s.CurrentHash == r.Successor && s.inGrace(r.Timing.Grace, now):
+	case s.CurrentHash == r.Successor && (s.inGrace(r.Timing.Grace, now) || s.waits(r, now)):
 		shared := s.share(r, now)
 		if s.ReplayCount > MaxReplays { // counted far enough
 			return Verdict{Outcome: OutcomeGraceReplay, Session: s, Changed: shared, Shared: shared}
@@ -186,24 +189,52 @@ func (s Session) Judge(r Rotation, now time.Time) Verdict {
 }
 
 // Replayable reports, without judging, whether the token whose hashes are given is the newest of a live session or
-// would be answered again now.
+// would be answered again now. Of an answer that has not begun it is not asked who shows the token: that is judged when it
+// is spent.
 func (s *Session) Replayable(presented, successor Hash, grace time.Duration) bool {
 	if !s.Live() {
 		return false
 	}
 	return s.CurrentHash == presented || s.CurrentHash == successor &&
-		(s.inGrace(grace, s.ReadAt) || grace > 0 && s.answerLost())
+		(s.inGrace(grace, s.ReadAt) || s.undelivered(grace, s.ReadAt) || grace > 0 && s.answerLost())
 }
 
 // inGrace reports whether the last rotation, or the late retry of its answer, is so recent that its answer may be given
 // again. A clock that stepped back must not lengthen the grace, so a time before the rotation is outside it as well,
 // but for the step that two nodes' rounding can make.
 func (s *Session) inGrace(grace time.Duration, now time.Time) bool {
-	within := func(from time.Time) bool {
-		age := now.Sub(from)
-		return age <= grace && age >= -time.Second
+	return grace > 0 && (within(grace, s.RotatedAt, now) || s.LateRetryGen == s.Generation && within(grace, s.LateRetryAt, now))
+}
+
+func within(grace time.Duration, from, now time.Time) bool {
+	age := now.Sub(from)
+	return age <= grace && age >= -time.Second
+}
+
+// slowAnswer is how long an answer may take to begin after its renewal: a long poll lasts for half a minute to a minute.
+// For so long, at most, the grace of the renewal is kept open for it, and what this process knows of the generation is kept.
+// It is short, since it is also the time that whoever shows a copied token first may gain with a request that he keeps slow.
+const slowAnswer = time.Minute
+
+// undelivered reports whether an answer of the last rotation, or of its late retry, had not begun a moment ago.
+func (s *Session) undelivered(grace time.Duration, now time.Time) bool {
+	return grace > 0 && s.UndeliveredGen == s.Generation && within(grace, s.UndeliveredAt, now) &&
+		within(slowAnswer, s.answeredAt(), now)
+}
+
+// waits reports whether a token may be shown again because the answer to it has not begun yet. It is one browser that
+// waits and shows it again. Somebody elsewhere who shows a copy gets nothing out of another's slow request, and nobody gets
+// the owner's answer by keeping a request of his own slow.
+func (s *Session) waits(r Rotation, now time.Time) bool {
+	return s.undelivered(r.Timing.Grace, now) && !elsewhere(s.IP, s.UserAgent, r.IP, r.UserAgent)
+}
+
+// answeredAt is when the successor of the last token was first given, or given late: the grace in force began then.
+func (s *Session) answeredAt() time.Time {
+	if s.LateRetryGen == s.Generation && s.LateRetryAt.After(s.RotatedAt) {
+		return s.LateRetryAt
 	}
-	return grace > 0 && (within(s.RotatedAt) || s.LateRetryGen == s.Generation && within(s.LateRetryAt))
+	return s.RotatedAt
 }
 
 // answerLost reports whether the answer of the last rotation seems never to have arrived: nobody has used it, and no
@@ -330,6 +361,12 @@ type Seen struct {
 	Generation int64
 }
 
+// Undelivered says that an answer with the newest token of a session's generation has not begun yet.
+type Undelivered struct {
+	SessionID  string
+	Generation int64
+}
+
 // Shared says that the answer of a session's last rotation was given to another client as well.
 type Shared struct {
 	SessionID  string
@@ -357,6 +394,9 @@ type SessionStore interface {
 	// MarkSeen notes that tokens of these generations were accepted. Older generations and unknown sessions are
 	// passed over.
 	MarkSeen(ctx context.Context, seen []Seen) error
+	// MarkUndelivered notes that answers of these generations have not begun at this moment, where that is still the
+	// session's generation, the session is live, and no token of the generation has been used. Others are passed over.
+	MarkUndelivered(ctx context.Context, answers []Undelivered) error
 	// UserSessions returns the live sessions of a user, the most recently used first.
 	UserSessions(ctx context.Context, userID string) ([]Session, error)
 	// RenameSession names a live session of a user; [ErrNotFound].

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -72,11 +73,13 @@ func (g *Guard) SetGrant(w http.ResponseWriter, grant tokenjar.Grant) error {
 		return err
 	}
 	a, ok := w.(interface {
-		Carry(cookies []*http.Cookie, outdated func() bool)
+		Carry(cookies []*http.Cookie, outdated func() bool, delivered func())
 	})
 	if !ok {
 		return problem.New(problem.Internal)
 	}
-	a.Carry(cookies, func() bool { return g.service.Outdated(grant) })
+	// The answer is given although its request was given up on: the request's context must not decide on its cookies.
+	outdated := func() bool { return g.service.Outdated(context.Background(), grant) }
+	a.Carry(cookies, outdated, g.service.Undelivered(grant))
 	return nil
 }

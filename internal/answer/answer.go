@@ -16,15 +16,24 @@ import (
 // must be called when the handler is done.
 type Writer struct {
 	http.ResponseWriter
-	cookies  []*http.Cookie
-	outdated func() bool // the cookies have been overtaken while the handler was at work
-	begun    bool
-	fields   [3]string // room for the values of header fields
+	cookies   []*http.Cookie
+	outdated  func() bool // the cookies have been overtaken while the handler was at work
+	delivered func()      // to be told when the head has left; nil when nobody has to be told any more
+	written   int         // bytes of the body, while somebody has to be told
+	begun     bool
+	fields    [3]string // room for the values of header fields
 }
 
+// heldBack is more of an answer than net/http keeps to itself before the first of it leaves: 2 KiB of a body and 4 KiB of
+// a connection.
+const heldBack = 8 << 10
+
 // Carry has the answer set cookies, unless outdated reports, when the answer begins, that newer ones have been given out.
-func (a *Writer) Carry(cookies []*http.Cookie, outdated func() bool) {
-	a.cookies, a.outdated = cookies, outdated
+// delivered is called once, when the head of the answer has left or never will: what a handler has written may wait in a
+// buffer for as long as the handler is at work.
+func (a *Writer) Carry(cookies []*http.Cookie, outdated func() bool, delivered func()) {
+	a.leave()
+	a.cookies, a.outdated, a.delivered = cookies, outdated, delivered
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -41,11 +50,18 @@ func (a *Writer) WriteHeader(status int) {
 // Write begins the answer.
 func (a *Writer) Write(b []byte) (int, error) {
 	a.begin()
-	return a.ResponseWriter.Write(b)
+	n, err := a.ResponseWriter.Write(b)
+	if a.delivered != nil {
+		if a.written += n; a.written >= heldBack {
+			a.leave()
+		}
+	}
+	return n, err
 }
 
 // Hijack hands the connection over, for handlers that ask for an http.Hijacker.
 func (a *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	a.leave()
 	return http.NewResponseController(a.ResponseWriter).Hijack()
 }
 
@@ -53,6 +69,7 @@ func (a *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (a *Writer) Flush() {
 	a.begin()
 	http.NewResponseController(a.ResponseWriter).Flush()
+	a.leave()
 }
 
 // CloseNotify is for handlers that ask for an [http.CloseNotifier], as gin's streams do. Where nothing below has one, the
@@ -65,7 +82,17 @@ func (a *Writer) CloseNotify() <-chan bool {
 }
 
 // Finish sets the headers of an answer whose handler wrote nothing at all.
-func (a *Writer) Finish() { a.begin() }
+func (a *Writer) Finish() {
+	defer a.leave()
+	a.begin()
+}
+
+func (a *Writer) leave() {
+	if delivered := a.delivered; delivered != nil {
+		a.delivered = nil
+		delivered()
+	}
+}
 
 func (a *Writer) begin() {
 	if a.begun {

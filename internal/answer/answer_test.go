@@ -3,6 +3,7 @@ package answer
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 )
 
@@ -90,5 +91,45 @@ func TestCloseNotify(t *testing.T) {
 	case <-(&Writer{}).CloseNotify():
 		t.Error("it fires where nobody knows")
 	default:
+	}
+}
+
+func TestTheHeadHasLeftWhenNothingCanHoldItBackAnyMore(t *testing.T) {
+	small, large := make([]byte, 100), make([]byte, heldBack)
+	for name, c := range map[string]struct {
+		handle func(a *Writer)
+		want   bool // before the handler has ended
+	}{
+		"nothing is written":            {func(*Writer) {}, false},
+		"an early hint":                 {func(a *Writer) { a.WriteHeader(http.StatusEarlyHints) }, false},
+		"a status":                      {func(a *Writer) { a.WriteHeader(200) }, false},
+		"a little":                      {func(a *Writer) { a.Write(small) }, false},
+		"a little, flushed":             {func(a *Writer) { a.Write(small); a.Flush() }, true},
+		"a status, flushed":             {func(a *Writer) { a.WriteHeader(200); http.NewResponseController(a).Flush() }, true},
+		"a lot":                         {func(a *Writer) { a.Write(large) }, true},
+		"a lot, bit by bit":             {func(a *Writer) { writeTimes(a, small, 100) }, true},
+		"nearly a lot, bit by bit":      {func(a *Writer) { writeTimes(a, small, 80) }, false},
+		"the connection is handed over": {func(a *Writer) { a.Hijack() }, true},
+		"another grant is carried":      {func(a *Writer) { a.Carry(nil, nil, nil) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := 0
+			a := &Writer{ResponseWriter: httptest.NewRecorder()}
+			a.Carry([]*http.Cookie{{Name: "a", Value: "b"}}, func() bool { return false }, func() { left++ })
+			c.handle(a)
+			if got := left > 0; got != c.want {
+				t.Errorf("while the handler is at work: got %v, want %v", got, c.want)
+			}
+			a.Finish()
+			if left != 1 {
+				t.Errorf("it was told of %d times, want once", left)
+			}
+		})
+	}
+}
+
+func writeTimes(a *Writer, b []byte, n int) {
+	for range n {
+		a.Write(b)
 	}
 }

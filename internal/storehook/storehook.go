@@ -114,6 +114,10 @@ func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tok
 	return through(ctx, s, "MarkShared", func(ctx context.Context) ([]tokenjar.Shared, error) { return s.All.MarkShared(ctx, shared) })
 }
 
+func (s *Store) MarkUndelivered(ctx context.Context, answers []tokenjar.Undelivered) error {
+	return s.Around(ctx, "MarkUndelivered", func(ctx context.Context) error { return s.All.MarkUndelivered(ctx, answers) })
+}
+
 func (s *Store) RaiseClaims(ctx context.Context, userID string, generation int64) error {
 	return s.Around(ctx, "RaiseClaims", func(ctx context.Context) error { return s.All.RaiseClaims(ctx, userID, generation) })
 }

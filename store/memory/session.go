@@ -100,6 +100,25 @@ func (s *Store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
 	return nil
 }
 
+// MarkUndelivered implements [tokenjar.SessionStore].
+func (s *Store) MarkUndelivered(ctx context.Context, answers []tokenjar.Undelivered) error {
+	now, err := s.enter(ctx, "mark answers undelivered")
+	if err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	for _, m := range answers {
+		row := s.sessions[m.SessionID]
+		if row == nil || row.Generation != m.Generation || row.SuccessorSeen {
+			continue
+		}
+		if read := readAt(row, now); read.Live() {
+			row.UndeliveredGen, row.UndeliveredAt = m.Generation, now
+		}
+	}
+	return nil
+}
+
 // MarkShared implements [tokenjar.SessionStore].
 func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tokenjar.Shared, error) {
 	now, err := s.enter(ctx, "mark sessions shared")

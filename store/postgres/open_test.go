@@ -245,7 +245,7 @@ func TestAnOlderSchemaIsMigratedAndAnInterruptedStepLeavesNothing(t *testing.T) 
 }
 
 func TestMigrationsHaveNumbersWithoutGaps(t *testing.T) {
-	if list, err := migrations(migrationFiles); err != nil || len(list) != 2 {
+	if list, err := migrations(migrationFiles); err != nil || len(list) != 3 {
 		t.Errorf("our own: got %d and %v", len(list), err)
 	}
 	for _, names := range [][]string{{"0002_b.sql"}, {"0001_a.sql", "0003_c.sql"}, {"0001_a.sql", "0001_b.sql"}, {"first.sql"}} {
@@ -305,6 +305,7 @@ func TestNoStatementWalksATable(t *testing.T) {
 		func() error { _, err := s.Rotate(ctx, show(n.ID, 1)); return err },
 		func() error { _, err := together.Rotate(ctx, show(n.ID, 2)); return err },
 		func() error { return s.MarkSeen(ctx, []tokenjar.Seen{{SessionID: n.ID, Generation: 2}}) },
+		func() error { return s.MarkUndelivered(ctx, []tokenjar.Undelivered{{SessionID: n.ID, Generation: 2}}) },
 		func() error {
 			_, err := s.MarkShared(ctx, []tokenjar.Shared{{SessionID: n.ID, Generation: 2}})
 			return err

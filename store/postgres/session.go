@@ -93,7 +93,8 @@ RETURNING s.id`
 
 const sessionColumns = `id, user_id, auth_epoch, created_at, auth_time, last_seen_at, idle_expires_at, expires_at,
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
-       user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent`
+       user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent,
+       undelivered_gen, undelivered_at`
 
 const sessionSQL = `
 SELECT ` + sessionColumns + `, now FROM sessions, ` + nowSQL + ` WHERE id = $2`
@@ -148,6 +149,31 @@ UPDATE sessions s SET successor_seen = true
 	return err
 }
 
+// MarkUndelivered implements [tokenjar.SessionStore].
+func (s *Store) MarkUndelivered(ctx context.Context, answers []tokenjar.Undelivered) error {
+	n := len(answers)
+	if n == 0 {
+		return ctxError(ctx, "mark answers undelivered")
+	}
+	ids, gens := make([]string, n), make([]int64, n)
+	for i, m := range answers {
+		ids[i], gens[i] = encodeText(m.SessionID), m.Generation
+	}
+	_, err := write(ctx, s, "mark answers undelivered", func(t *tx) (int64, error) {
+		if err := t.clock(); err != nil {
+			return 0, err
+		}
+		return t.exec(`
+WITH waiting AS MATERIALIZED (
+  SELECT s.id, s.gen FROM sessions s JOIN unnest($2::text[], $3::bigint[]) AS m (id, gen) ON s.id = m.id AND s.gen = m.gen
+   WHERE NOT s.successor_seen AND s.revoked_at IS NULL AND s.idle_expires_at > $1 AND s.expires_at > $1
+   ORDER BY s.id FOR NO KEY UPDATE OF s)
+UPDATE sessions s SET undelivered_gen = s.gen, undelivered_at = $1
+  FROM waiting WHERE s.id = waiting.id AND s.gen = waiting.gen`, t.now, ids, gens)
+	})
+	return err
+}
+
 // MarkShared implements [tokenjar.SessionStore].
 func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tokenjar.Shared, error) {
 	n := len(shared)
@@ -186,13 +212,14 @@ func scanSession(row scanner) (tokenjar.Session, error) {
 	var (
 		s                                                    tokenjar.Session
 		created, auth, lastSeen, idle, expires, rotated, now int64
-		lateRetry, revoked, shared                           *int64
+		lateRetry, revoked, shared, undelivered              *int64
 		hash                                                 []byte
 	)
 	err := row.Scan((*text)(&s.ID), (*text)(&s.UserID), &s.AuthEpoch, &created, &auth, &lastSeen, &idle, &expires, &s.Remember,
 		&s.Generation, &hash, &rotated, &s.SuccessorSeen, &s.ReplayCount, &s.LateRetryGen, &lateRetry,
 		(*text)(&s.UserAgent), (*text)(&s.IP), (*text)(&s.Name), &revoked, (*text)(&s.RevokeReason),
-		&s.SharedGen, &shared, (*text)(&s.SharedIP), (*text)(&s.SharedUserAgent), &now)
+		&s.SharedGen, &shared, (*text)(&s.SharedIP), (*text)(&s.SharedUserAgent),
+		&s.UndeliveredGen, &undelivered, &now)
 	if err != nil {
 		return tokenjar.Session{}, err
 	}
@@ -203,6 +230,7 @@ func scanSession(row scanner) (tokenjar.Session, error) {
 	s.CreatedAt, s.AuthTime, s.LastSeenAt = fromMillis(created), fromMillis(auth), fromMillis(lastSeen)
 	s.IdleExpiresAt, s.ExpiresAt, s.RotatedAt = fromMillis(idle), fromMillis(expires), fromMillis(rotated)
 	s.LateRetryAt, s.RevokedAt, s.SharedAt = fromNullMillis(lateRetry), fromNullMillis(revoked), fromNullMillis(shared)
+	s.UndeliveredAt = fromNullMillis(undelivered)
 	s.ReadAt = fromMillis(now)
 	return s, nil
 }

@@ -19,12 +19,13 @@ func insertRows(s *Store, rows ...tokenjar.Session) error {
 	_, err := write(context.Background(), s, "insert", func(t *tx) (struct{}, error) {
 		for _, r := range rows {
 			_, err := t.exec(`INSERT INTO sessions (`+sessionColumns+`)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`,
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)`,
 				text(r.ID), text(r.UserID), r.AuthEpoch, millis(r.CreatedAt), millis(r.AuthTime), millis(r.LastSeenAt),
 				millis(r.IdleExpiresAt), millis(r.ExpiresAt), r.Remember, r.Generation, r.CurrentHash[:],
 				millis(r.RotatedAt), r.SuccessorSeen, r.ReplayCount, r.LateRetryGen, nullMillis(r.LateRetryAt),
 				text(r.UserAgent), text(r.IP), text(r.Name), nullMillis(r.RevokedAt), text(r.RevokeReason),
-				r.SharedGen, nullMillis(r.SharedAt), text(r.SharedIP), text(r.SharedUserAgent))
+				r.SharedGen, nullMillis(r.SharedAt), text(r.SharedIP), text(r.SharedUserAgent),
+				r.UndeliveredGen, nullMillis(r.UndeliveredAt))
 			if err != nil {
 				return struct{}{}, err
 			}
@@ -64,6 +65,9 @@ func drawRow(t *rapid.T, now time.Time) tokenjar.Session {
 	}
 	if s.SharedGen = rapid.Int64Range(0, 6).Draw(t, "shared gen"); s.SharedGen > 0 {
 		s.SharedAt, s.SharedIP, s.SharedUserAgent = near("shared at"), "203.0.113.9", "third agent"
+	}
+	if s.UndeliveredGen = rapid.Int64Range(0, 6).Draw(t, "undelivered gen"); s.UndeliveredGen > 0 {
+		s.UndeliveredAt = near("undelivered at")
 	}
 	s.CurrentHash = hash(s.ID, s.Generation)
 	return s

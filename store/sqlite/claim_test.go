@@ -19,12 +19,13 @@ func insertRows(s *Store, rows ...tokenjar.Session) error {
 	_, err := write(context.Background(), s, "insert", func(t *tx) (struct{}, error) {
 		for _, r := range rows {
 			_, err := t.exec(`INSERT INTO sessions (`+sessionColumns+`)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				r.ID, r.UserID, r.AuthEpoch, millis(r.CreatedAt), millis(r.AuthTime), millis(r.LastSeenAt),
 				millis(r.IdleExpiresAt), millis(r.ExpiresAt), r.Remember, r.Generation, r.CurrentHash[:],
 				millis(r.RotatedAt), r.SuccessorSeen, r.ReplayCount, r.LateRetryGen, nullMillis(r.LateRetryAt),
 				r.UserAgent, r.IP, r.Name, nullMillis(r.RevokedAt), r.RevokeReason,
-				r.SharedGen, nullMillis(r.SharedAt), r.SharedIP, r.SharedUserAgent)
+				r.SharedGen, nullMillis(r.SharedAt), r.SharedIP, r.SharedUserAgent,
+				r.UndeliveredGen, nullMillis(r.UndeliveredAt))
 			if err != nil {
 				return struct{}{}, err
 			}
@@ -64,6 +65,9 @@ func drawRow(t *rapid.T, now time.Time) tokenjar.Session {
 	}
 	if s.SharedGen = rapid.Int64Range(0, 6).Draw(t, "shared gen"); s.SharedGen > 0 {
 		s.SharedAt, s.SharedIP, s.SharedUserAgent = near("shared at"), "203.0.113.9", "third agent"
+	}
+	if s.UndeliveredGen = rapid.Int64Range(0, 6).Draw(t, "undelivered gen"); s.UndeliveredGen > 0 {
+		s.UndeliveredAt = near("undelivered at")
 	}
 	s.CurrentHash = hash(s.ID, s.Generation)
 	return s

@@ -27,6 +27,7 @@ func TestNoStatementWalksATable(t *testing.T) {
 		func() error { _, err := s.Rotate(ctx, show(n.ID, 1)); return err },
 		func() error { _, err := s.Rotate(ctx, show(n.ID, 1)); return err },
 		func() error { return s.MarkSeen(ctx, []tokenjar.Seen{{SessionID: n.ID, Generation: 2}}) },
+		func() error { return s.MarkUndelivered(ctx, []tokenjar.Undelivered{{SessionID: n.ID, Generation: 2}}) },
 		func() error {
 			_, err := s.MarkShared(ctx, []tokenjar.Shared{{SessionID: n.ID, Generation: 2}})
 			return err

@@ -65,7 +65,8 @@ RETURNING id`
 
 const sessionColumns = `id, user_id, auth_epoch, created_at, auth_time, last_seen_at, idle_expires_at, expires_at,
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
-       user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent`
+       user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent,
+       undelivered_gen, undelivered_at`
 
 const selectSession = `SELECT ` + sessionColumns + ` FROM sessions WHERE id = ?1`
 
@@ -121,6 +122,23 @@ func (s *Store) MarkSeen(ctx context.Context, seen []tokenjar.Seen) error {
 	return err
 }
 
+// MarkUndelivered implements [tokenjar.SessionStore].
+func (s *Store) MarkUndelivered(ctx context.Context, answers []tokenjar.Undelivered) error {
+	_, err := write(ctx, s, "mark answers undelivered", func(t *tx) (struct{}, error) {
+		for _, m := range answers {
+			if _, err := t.exec(`
+UPDATE sessions SET undelivered_gen = ?1, undelivered_at = ?2
+ WHERE id = ?3 AND gen = ?1 AND successor_seen = 0
+   AND revoked_at IS NULL AND idle_expires_at > ?2 AND expires_at > ?2`,
+				m.Generation, millis(t.now), m.SessionID); err != nil {
+				return struct{}{}, err
+			}
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
 // MarkShared implements [tokenjar.SessionStore].
 func (s *Store) MarkShared(ctx context.Context, shared []tokenjar.Shared) ([]tokenjar.Shared, error) {
 	return write(ctx, s, "mark sessions shared", func(t *tx) ([]tokenjar.Shared, error) {
@@ -146,13 +164,14 @@ func scanSession(row scanner, now time.Time) (tokenjar.Session, error) {
 	var (
 		s                                               tokenjar.Session
 		created, auth, lastSeen, idle, expires, rotated int64
-		lateRetry, revoked, shared                      sql.Null[int64]
+		lateRetry, revoked, shared, undelivered         sql.Null[int64]
 		hash                                            []byte
 		reason                                          string
 	)
 	err := row.Scan(&s.ID, &s.UserID, &s.AuthEpoch, &created, &auth, &lastSeen, &idle, &expires, &s.Remember,
 		&s.Generation, &hash, &rotated, &s.SuccessorSeen, &s.ReplayCount, &s.LateRetryGen, &lateRetry,
-		&s.UserAgent, &s.IP, &s.Name, &revoked, &reason, &s.SharedGen, &shared, &s.SharedIP, &s.SharedUserAgent)
+		&s.UserAgent, &s.IP, &s.Name, &revoked, &reason, &s.SharedGen, &shared, &s.SharedIP, &s.SharedUserAgent,
+		&s.UndeliveredGen, &undelivered)
 	if err != nil {
 		return tokenjar.Session{}, err
 	}
@@ -163,6 +182,7 @@ func scanSession(row scanner, now time.Time) (tokenjar.Session, error) {
 	s.CreatedAt, s.AuthTime, s.LastSeenAt = fromMillis(created), fromMillis(auth), fromMillis(lastSeen)
 	s.IdleExpiresAt, s.ExpiresAt, s.RotatedAt = fromMillis(idle), fromMillis(expires), fromMillis(rotated)
 	s.LateRetryAt, s.RevokedAt, s.SharedAt = fromNullMillis(lateRetry), fromNullMillis(revoked), fromNullMillis(shared)
+	s.UndeliveredAt = fromNullMillis(undelivered)
 	s.RevokeReason = tokenjar.Reason(reason)
 	s.ReadAt = now
 	return s, nil

@@ -30,6 +30,8 @@ type family struct {
 	seen     bool
 	replays  int
 	lateAt   map[int64]time.Time // token that was made newest by the rotation whose answer was given late: when
+	waits    int64               // token whose answer was last noted to wait
+	waitedAt time.Time           // when that was
 	name     string
 	revoked  tokenjar.Reason
 	at       time.Time // of the revocation
@@ -53,10 +55,17 @@ func (f *family) answersAgain(now time.Time) (tokenjar.Outcome, bool) {
 	if at, ok := f.lateAt[f.newest]; ok {
 		from = append(from, at)
 	}
+	near := func(at time.Time, most time.Duration) bool {
+		d := now.Sub(at)
+		return -time.Second <= d && d <= most
+	}
 	for _, at := range from {
-		if d := now.Sub(at); -time.Second <= d && d <= timing.Grace {
+		if near(at, timing.Grace) {
 			return tokenjar.OutcomeGraceReplay, true
 		}
+	}
+	if answered := slices.MaxFunc(from, time.Time.Compare); f.waits == f.newest && near(f.waitedAt, timing.Grace) && near(answered, time.Minute) {
+		return tokenjar.OutcomeGraceReplay, true
 	}
 	if f.seen || f.newest == 1 {
 		return "", false
@@ -163,6 +172,7 @@ func testModel(t *testing.T, open opener) {
 			"spend newest":       w.spendNewest,
 			"parallel":           w.parallel,
 			"mark seen":          w.markSeen,
+			"mark undelivered":   w.markUndelivered,
 			"revoke one":         w.revokeOne,
 			"revoke others":      w.revokeOthers,
 			"disable or enable":  w.setActive,
@@ -324,6 +334,15 @@ func (w *world) markSeen(rt *rapid.T) {
 	f.seen = f.seen || gen == f.newest
 }
 
+func (w *world) markUndelivered(rt *rapid.T) {
+	f := w.family(rt)
+	gen := f.newest - rapid.SampledFrom([]int64{0, 0, 0, 1, -1}).Draw(rt, "how old")
+	must(rt, w.MarkUndelivered(rt.Context(), []tokenjar.Undelivered{{SessionID: f.id, Generation: gen}}))
+	if gen == f.newest && !f.seen && f.live(w.now()) {
+		f.waits, f.waitedAt = gen, w.now()
+	}
+}
+
 func (w *world) revokeOne(rt *rapid.T) {
 	f, asker := w.family(rt), rapid.SampledFrom(w.users).Draw(rt, "who asks")
 	var want []string
@@ -480,6 +499,8 @@ func (w *world) compare(rt *rapid.T) {
 		equal(rt, "hash", row.CurrentHash, f.hash(f.newest))
 		equal(rt, "seen", row.SuccessorSeen, f.seen)
 		equal(rt, "replays", row.ReplayCount, f.replays)
+		equal(rt, "answer that waits", row.UndeliveredGen, f.waits)
+		equal(rt, "when it was noted", row.UndeliveredAt, f.waitedAt)
 		equal(rt, "idle limit", row.IdleExpiresAt, f.idleEnd)
 		equal(rt, "absolute limit", row.ExpiresAt, f.end) // 6
 		equal(rt, "last use", row.LastSeenAt, f.lastUse)

@@ -96,14 +96,29 @@ const (
 	farTooLate = 6 * time.Hour    // within the idle limit
 )
 
-// The rotation table of the design (section 5), row by row, and the order in which it is gone through.
-var stories = []struct {
+// A story is what happens to one session.
+type story struct {
 	name     string
 	remember bool
 	steps    []step
 	gen      int64           // of the row in the end
 	reason   tokenjar.Reason // for which it is revoked in the end
-}{
+}
+
+func (story story) run(e *env) {
+	e.clock.set(noon)
+	s := e.login(e.user(), func(n *tokenjar.NewSession) { n.Remember = story.remember })
+	for _, f := range story.steps {
+		f(e, s)
+	}
+	row := e.read(s)
+	equal(e, "generation", row.Generation, story.gen)
+	equal(e, "reason", row.RevokeReason, story.reason)
+	equal(e, "revoked", !row.RevokedAt.IsZero(), story.reason != "")
+}
+
+// The rotation table of the design (section 5), row by row, and the order in which it is gone through.
+var stories = []story{
 	// newest
 	{name: "newest token is rotated", steps: []step{shows(1, rotated)}, gen: 2},
 	{name: "each newest token is rotated in its turn", steps: []step{staysActive(20, time.Hour)}, gen: 21},
@@ -185,17 +200,7 @@ var stories = []struct {
 func testRotationTable(t *testing.T, open opener) {
 	e := start(t, open)
 	for _, story := range stories {
-		e.sub(story.name, func(e *env) {
-			e.clock.set(noon)
-			s := e.login(e.user(), func(n *tokenjar.NewSession) { n.Remember = story.remember })
-			for _, f := range story.steps {
-				f(e, s)
-			}
-			row := e.read(s)
-			equal(e, "generation", row.Generation, story.gen)
-			equal(e, "reason", row.RevokeReason, story.reason)
-			equal(e, "revoked", !row.RevokedAt.IsZero(), story.reason != "")
-		})
+		e.sub(story.name, story.run)
 	}
 }
 

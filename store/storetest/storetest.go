@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 	}{
 		{"rotation", testRotation},
 		{"rotation, by table", testRotationTable},
+		{"answers that have not begun", testUndelivered},
 		{"parallel", testParallel},
 		{"sessions", testSessions},
 		{"limits", testLimits},

@@ -219,6 +219,7 @@ func testCancelled(t *testing.T, open opener) {
 		"RevokeUserSessions": last(e.RevokeUserSessions(ctx, user, "", tokenjar.ReasonLogout)),
 		"News":               last(e.News(ctx, noon)),
 		"MarkShared":         last(e.MarkShared(ctx, []tokenjar.Shared{{SessionID: s2.id, Generation: 1, IP: "changed"}})),
+		"MarkUndelivered":    e.MarkUndelivered(ctx, []tokenjar.Undelivered{{SessionID: s2.id, Generation: 1}}),
 		"RaiseClaims":        e.RaiseClaims(ctx, user, 7),
 		"SetUserRoles":       e.SetUserRoles(ctx, user, tokenjar.Roles{Staff: true}),
 		"PruneSessions":      second(e.PruneSessions(ctx, 0, 10)),
