@@ -31,7 +31,8 @@ describe('what a refresh may be answered', () => {
     ['403 because of the origin', () => problem(403, 'origin_not_allowed', '', 'fix_config'), 'origin_not_allowed'],
   ]
   test.each(rows)('CL-03 %s keeps everybody signed in and is tried again later', async (_, answer, code) => {
-    const { server, w } = await signedIn()
+    const { server, w, tab } = await signedIn()
+    tab.kill()
     let asked = 0
     const send = answering(() => (asked++, answer()))(server.fetch)
     const { auth } = w.open({ fetch: timed(send) })
