@@ -77,6 +77,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
   let stale = false // what is shown may be out of date
   let looked = 0 // when the server last said who is here
   let failures = 0
+  let refusing = false // the last failure was that of a renewal, which no other answer makes good
   let notBefore = 0 // until then nothing is tried again by itself
   let last: ErrorCode = 'network'
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -144,6 +145,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
 
   const renewed = (forNobody: boolean) => {
     core.generation++
+    refusing = false
     failures = notBefore = 0
     passive = forNobody
     if (!passive) active = false
@@ -156,7 +158,8 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
 
   const later = (): Outcome => ({ outcome: 'try_later', after: (notBefore - Date.now()) / 1000, code: last })
 
-  const failed = (error: unknown) => {
+  const failed = (error: unknown, renewal = false) => {
+    refusing = renewal
     const { code, retryAfter } = error as Partial<AuthError>
     const after = Math.max(retryAfter ?? 0, Math.min(60, 2 ** failures++)) * jitter
     notBefore = Date.now() + after * 1000
@@ -193,7 +196,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
       } else if (!store.is('expired')) leave()
       stale = false
       looked = Date.now()
-      failures = notBefore = 0
+      if (!refusing) failures = notBefore = 0
       plan()
       return standing()
     } catch (error) {
@@ -241,7 +244,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
         const outcome = await check(code)
         if (outcome !== refreshed || generation !== core.generation) return outcome
       } else if (code === 'network' && again) return spend(false)
-      return failed(error)
+      return failed(error, true)
     }
   }
 
