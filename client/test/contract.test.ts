@@ -173,7 +173,7 @@ describe.each([
       await sessions.end(mine!.id)
       expect(auth.getSnapshot().status).toBe('expired')
       const answer = await auth.fetch('/auth/user')
-      expect([answer.status, answer.headers.get('X-Tokenjar-Problem')]).toEqual([401, 'session_ended'])
+      expect([answer.status, answer.headers.get('X-Tokenjar-Problem')]).toEqual([401, 'token_revoked'])
       expect((await auth.refresh()).outcome).toBe('session_ended')
     })
 

@@ -141,7 +141,7 @@ describe('all tabs', () => {
     server.endSession('session_reused')
     expect((await after(100, tabs[0]!.auth.fetch('/api/x'))).status).toBe(401)
     expect(tabs.map(({ auth }) => auth.getSnapshot().status)).toEqual(Array(3).fill('expired'))
-    expect(tabs[0]!.auth.getSnapshot().reason).toBe('session_reused')
+    expect(tabs[0]!.auth.getSnapshot().reason).toBe('token_revoked')
   })
 
   test('without channels a tab finds out when it is seen again', async () => {
