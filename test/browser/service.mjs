@@ -16,6 +16,7 @@ export async function startService(t) {
       response.write('data: hello\n\n');
       return;
     }
+    if (request.url.startsWith('/api/closed')) return response.writeHead(401, { 'WWW-Authenticate': 'Bearer' }).end(); // its own refusal
     response.writeHead(200, { 'Content-Type': 'application/json', 'Set-Cookie': 'access_token=stolen; Path=/' });
     response.end(JSON.stringify({ sub: got.claims?.sub ?? null, jti: got.claims?.jti ?? null, url: request.url }));
   });
