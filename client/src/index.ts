@@ -1,0 +1,7 @@
+export type { Answer, Auth, AuthRequestInit, CallOptions, Guarded } from './auth.js'
+export { createAuth } from './create-auth.js'
+export { AuthError, type ErrorCode, type ErrorFacts } from './error.js'
+export type { AuthOptions } from './options.js'
+export type { Outcome } from './outcome.js'
+export type { Snapshot } from './snapshot.js'
+export type { Credentials, Field, Problem, Profile, Session, SessionState, User } from './wire.js'
