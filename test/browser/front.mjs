@@ -44,9 +44,9 @@ class Front {
     this.address = address;
   }
 
-  /** The requests for a path, the newest last. */
+  /** The requests for a path, the newest last. What a browser asks before a request of another origin is none. */
   seen(path) {
-    return this.requests.filter((request) => request.path.split('?')[0] === path);
+    return this.requests.filter((request) => request.method !== 'OPTIONS' && request.path.split('?')[0] === path);
   }
 
   /** Resolves when n requests for a path have come. */
@@ -90,7 +90,7 @@ class Front {
 
   async answer(request, response) {
     const path = request.url.split('?')[0];
-    const rule = this.rules.find((one) => one.path === path && one.times > 0);
+    const rule = request.method === 'OPTIONS' ? undefined : this.rules.find((one) => one.path === path && one.times > 0);
     if (rule) rule.times -= 1;
     const seen = { method: request.method, path: request.url, at: performance.now(), headers: request.headers, status: 0, fault: rule?.fault ?? null };
     this.requests.push(seen);

@@ -99,6 +99,7 @@ export async function startServe(t, settings, { accessLifetime = '4s', users = [
     const create = await run('users', 'create', name, '--email', `${name}@example.com`, '--password-stdin');
     let complaint = '';
     create.stderr.setEncoding('utf8').on('data', (text) => (complaint += text));
+    create.stdin.on('error', () => {}); // it may be gone by then: the exit code says so
     create.stdin.end(`${password}\n`);
     const [code] = await once(create, 'exit');
     if (code !== 0) throw new Error(`users create: exit code ${code}: ${complaint}`);
@@ -144,11 +145,15 @@ async function answers(url) {
 
 const browsers = new Map();
 
-/** A browser shared by the tests; backForwardCache starts one that keeps left pages alive, as browsers of people do. */
-function browser({ backForwardCache = false } = {}) {
-  if (!browsers.has(backForwardCache)) {
+/**
+ * A browser shared by the tests. backForwardCache starts one that keeps left pages alive, as browsers of people do;
+ * ownProcesses one whose tabs can die or stand still alone.
+ */
+function browser({ backForwardCache = false, ownProcesses = false } = {}) {
+  const kind = `${backForwardCache} ${ownProcesses}`;
+  if (!browsers.has(kind)) {
     browsers.set(
-      backForwardCache,
+      kind,
       playwright.chromium.launch({
         executablePath: chromium,
         headless: true,
@@ -160,13 +165,13 @@ function browser({ backForwardCache = false } = {}) {
           '--disable-background-networking',
           '--disable-component-update',
           '--disable-sync',
-          '--renderer-process-limit=3', // a process per tab is most of what these tests cost
+          ...(ownProcesses ? [] : ['--renderer-process-limit=3']), // a process per tab is most of what these tests cost
         ],
         ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
       }),
     );
   }
-  return browsers.get(backForwardCache);
+  return browsers.get(kind);
 }
 
 export async function cleanUp() {
@@ -175,8 +180,8 @@ export async function cleanUp() {
 }
 
 /** Opens a fresh profile, watched by the record below, and closes it when the test ends. */
-export async function openContext(t, { backForwardCache, ...options } = {}) {
-  const context = await (await browser({ backForwardCache })).newContext({
+export async function openContext(t, { backForwardCache, ownProcesses, ...options } = {}) {
+  const context = await (await browser({ backForwardCache, ownProcesses })).newContext({
     locale: 'en-GB',
     timezoneId: 'UTC',
     reducedMotion: 'reduce', // a jar that sways in a dozen tabs costs more than the tests
