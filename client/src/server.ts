@@ -56,9 +56,11 @@ export function createServer(host: Host, options: AuthOptions, signedIn: () => b
     const headers = new Headers(init.headers ?? (input as Request).headers)
     for (const name in extra) headers.set(name, extra[name]!)
     const all: RequestInit = { ...init, headers }
-    if (url.origin !== here?.origin) all.credentials ??= 'include'
-    // A redirect to another origin would take the token along.
-    else if (headers.has(csrfHeader)) all.mode ??= 'same-origin'
+    const secret = headers.has(csrfHeader) // a redirect to another origin would take it along
+    if (url.origin !== here?.origin) {
+      all.credentials ??= 'include'
+      if (secret) all.redirect ??= 'error' // which origins are good cannot be said, so it is followed nowhere
+    } else if (secret) all.mode ??= 'same-origin'
     return fetch(input, all)
   }
 
