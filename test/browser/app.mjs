@@ -35,6 +35,7 @@ ${settings}`,
 export async function visit(t, { context: contextOptions, ...options }) {
   const app = await startApp(t, options);
   const context = await openContext(t, { ignoreHTTPSErrors: Boolean(options.tls), ...contextOptions });
+  context.setDefaultTimeout(30_000); // several tabs at once, on a machine that has other work
   const open = async (path = '/') => {
     const page = await context.newPage();
     await page.goto(new URL(path, app.front.origin).href);

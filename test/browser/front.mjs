@@ -1,8 +1,8 @@
 // What stands between browser and binary in these tests: a proxy that keeps a record of every request, and that loses,
 // cuts, holds or refuses answers where a test says so.
 //
-// It closes every connection after one answer. A browser whose request dies on a connection that was used before sends it
-// again by itself, even a POST, so that a lost answer would not be seen by the page.
+// A browser whose request dies on a connection that was used before sends it again by itself, even a POST, so that the page
+// would not see that an answer is lost. So a connection carries one request, but for the files that a page begins with.
 
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -28,6 +28,7 @@ export async function startFront(t, { tls = false } = {}) {
     server.closeAllConnections();
     server.close();
   });
+  front.drop = () => server.closeIdleConnections();
   front.origin = `${tls ? 'https' : 'http'}://localhost:${server.address().port}`;
   return front;
 }
@@ -84,6 +85,7 @@ class Front {
   }
 
   rule(rule) {
+    this.drop();
     this.rules.push(rule);
     return rule;
   }
@@ -112,7 +114,7 @@ class Front {
       await rule.released;
     }
     if (rule?.fault === 'lost') return response.destroy();
-    response.writeHead(answer.status, { ...answer.headers, Connection: 'close' });
+    response.writeHead(answer.status, path.startsWith('/assets/') ? answer.headers : { ...answer.headers, Connection: 'close' });
     if (rule?.fault !== 'cut') return response.end(answer.body);
     response.write(answer.body.subarray(0, answer.body.length / 2), () => response.destroy());
   }
