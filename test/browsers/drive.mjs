@@ -44,6 +44,7 @@ async function startFirefox() {
     async clearCookie(name) {
       for (const cookie of await browser.cookies()) if (cookie.name === name) await browser.deleteCookie(cookie);
     },
+    clearCookies: async () => browser.deleteCookie(...(await browser.cookies())),
     cookies: async () => (await browser.cookies()).map(({ name, value, httpOnly, secure, sameSite }) => ({ name, value, httpOnly, secure, sameSite })),
     close: () => browser.close(),
   };
@@ -68,8 +69,10 @@ async function startWebKit() {
   driver.stderr.setEncoding('utf8').on('data', (text) => (complaint += text));
   let ended = false;
   driver.once('exit', () => (ended = true));
-  const stop = () => {
-    if (!ended) process.kill(-driver.pid, 'SIGTERM');
+  const stop = async () => {
+    process.kill(-driver.pid, 'SIGTERM');
+    if (!ended) await once(driver, 'exit');
+    driver.stderr.destroy(); // whoever is left of the group must not keep us
   };
   const call = async (method, path, body) => {
     const answer = await fetch(`http://127.0.0.1:${port}${path}`, { method, body: body && JSON.stringify(body) });
@@ -86,7 +89,7 @@ async function startWebKit() {
     created = await call('POST', '/session', { capabilities: { alwaysMatch: { acceptInsecureCerts: true } } });
     await call('POST', `/session/${created.sessionId}/timeouts`, { script: 60_000 });
   } catch (error) {
-    stop();
+    await stop();
     throw error;
   }
   const session = `/session/${created.sessionId}`;
@@ -96,13 +99,14 @@ async function startWebKit() {
     turn = mine.catch(() => {});
     return mine;
   };
-  let spare = (await call('GET', `${session}/window/handles`))[0];
-  const anyTab = async (work) => inTab((await call('GET', `${session}/window/handles`))[0], work);
+  // The first tab stays as it is: with the last one the session would end. Cookies are those of a tab's page.
+  const open = new Set();
+  const anyTab = (work) => inTab([...open].at(-1), work);
   return {
     version: `${created.capabilities.browserName} ${created.capabilities.browserVersion}`,
     async newTab() {
-      const handle = spare ?? (await call('POST', `${session}/window/new`, { type: 'tab' })).handle;
-      spare = undefined;
+      const { handle } = await call('POST', `${session}/window/new`, { type: 'tab' });
+      open.add(handle);
       return {
         goto: (url) => inTab(handle, () => call('POST', `${session}/url`, { url })),
         evaluate: (body, ...args) =>
@@ -114,16 +118,19 @@ async function startWebKit() {
             return value;
           }),
         back: () => inTab(handle, () => call('POST', `${session}/back`, {})),
-        close: () => inTab(handle, () => call('DELETE', `${session}/window`)),
+        close: () => {
+          open.delete(handle);
+          return inTab(handle, () => call('DELETE', `${session}/window`));
+        },
       };
     },
     clearCookie: (name) => anyTab(() => call('DELETE', `${session}/cookie/${name}`)),
+    clearCookies: () => anyTab(() => call('DELETE', `${session}/cookie`)),
     cookies: async () =>
       (await anyTab(() => call('GET', `${session}/cookie`))).map(({ name, value, httpOnly, secure, sameSite }) => ({ name, value, httpOnly, secure, sameSite })),
     async close() {
       await call('DELETE', session).catch(() => {});
-      stop();
-      if (!ended) await once(driver, 'exit');
+      await stop();
     },
   };
 }
