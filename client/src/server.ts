@@ -60,7 +60,11 @@ export function createServer(host: Host, options: AuthOptions, signedIn: () => b
     if (url.origin !== here?.origin) {
       all.credentials ??= 'include'
       if (secret) all.redirect ??= 'error' // which origins are good cannot be said, so it is followed nowhere
-    } else if (secret) all.mode ??= 'same-origin'
+    } else if (secret) {
+      all.mode ??= 'same-origin'
+      // In that mode a page whose policy is no-referrer says "Origin: null" (Fetch, section 3.2), which no server can believe.
+      all.referrerPolicy ??= 'strict-origin'
+    }
     return fetch(input, all)
   }
 
