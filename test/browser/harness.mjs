@@ -179,8 +179,8 @@ export async function cleanUp() {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-/** Opens a fresh profile, watched by the record below, and closes it when the test ends. */
-export async function openContext(t, { backForwardCache, ownProcesses, ...options } = {}) {
+/** Opens a fresh profile, watched by the record below unless it is to be measured, and closes it when the test ends. */
+export async function openContext(t, { backForwardCache, ownProcesses, watched = true, ...options } = {}) {
   const context = await (await browser({ backForwardCache, ownProcesses })).newContext({
     locale: 'en-GB',
     timezoneId: 'UTC',
@@ -189,10 +189,10 @@ export async function openContext(t, { backForwardCache, ownProcesses, ...option
   });
   context.setDefaultTimeout(15_000);
   t.after(async () => {
-    await settle(context);
+    if (watched) await settle(context);
     await context.close();
   });
-  await watch(context);
+  if (watched) await watch(context);
   return context;
 }
 

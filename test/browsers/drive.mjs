@@ -101,14 +101,24 @@ async function startWebKit() {
   };
   // The first tab stays as it is: with the last one the session would end. Cookies are those of a tab's page.
   const open = new Set();
+  const base = (await call('GET', `${session}/window/handles`))[0];
   const anyTab = (work) => inTab([...open].at(-1), work);
   return {
     version: `${created.capabilities.browserName} ${created.capabilities.browserVersion}`,
     async newTab() {
-      const { handle } = await call('POST', `${session}/window/new`, { type: 'tab' });
+      // A window of its own: of the tabs of one window all but one are hidden, and a hidden page asks the server nothing.
+      const { handle } = await inTab(base, () => call('POST', `${session}/window/new`, { type: 'window' }));
       open.add(handle);
       return {
-        goto: (url) => inTab(handle, () => call('POST', `${session}/url`, { url })),
+        goto: (url) =>
+          inTab(handle, async () => {
+            await call('POST', `${session}/url`, { url });
+            // It is answered too early when the page moves to another process.
+            const there = { script: 'return [location.href, document.readyState].join(" ")', args: [] };
+            while ((await call('POST', `${session}/execute/sync`, there).catch(() => '')) !== `${new URL(url).href} complete`) {
+              await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+          }),
         evaluate: (body, ...args) =>
           inTab(handle, async () => {
             const script = `const done = arguments[arguments.length - 1], args = [...arguments].slice(0, -1);
