@@ -88,17 +88,6 @@ for (const name of process.env.BROWSERS?.split(',') ?? Object.keys(browsers)) {
       assert.deepEqual(await browser.cookies(), []);
     });
 
-    test('on https the same, under names with __Host-', async (t) => {
-      const { page } = await visit(t, { tls: true });
-      const cookies = await browser.cookies();
-      assert.deepEqual(cookies.map((cookie) => cookie.name).sort(), ['__Host-access_token', '__Host-csrftoken', '__Host-refresh_token']);
-      for (const cookie of cookies) assert.equal(cookie.secure, true, cookie.name);
-      assert.match(await page.evaluate(() => document.cookie), /^__Host-csrftoken=[^;]+$/);
-      assert.equal((await page.evaluate(() => window.ask('/api/orders', { method: 'POST' }))).status, 200);
-      await page.evaluate(() => window.auth.logout().then(() => true));
-      assert.deepEqual(await browser.cookies(), []);
-    });
-
     test('why our names have no prefix on http://localhost: not every browser keeps Secure cookies there', async (t) => {
       const server = createServer((request, response) => {
         if (request.url === '/set') response.setHeader('Set-Cookie', ['plain=1; Path=/', 'secure=1; Secure; Path=/', '__Host-prefixed=1; Secure; Path=/']);
@@ -228,5 +217,18 @@ for (const name of process.env.BROWSERS?.split(',') ?? Object.keys(browsers)) {
         assert.deepEqual(painted, signsOut ? [''] : ['for ada alone']);
       });
     }
+
+    // ---- last: WebKit remembers from now on that localhost is https (Strict-Transport-Security), on all its ports ----------
+
+    test('on https the cookies are kept and sent under names with __Host-', async (t) => {
+      const { page } = await visit(t, { tls: true });
+      const cookies = await browser.cookies();
+      assert.deepEqual(cookies.map((cookie) => cookie.name).sort(), ['__Host-access_token', '__Host-csrftoken', '__Host-refresh_token']);
+      for (const cookie of cookies) assert.equal(cookie.secure, true, cookie.name);
+      assert.match(await page.evaluate(() => document.cookie), /^__Host-csrftoken=[^;]+$/);
+      assert.equal((await page.evaluate(() => window.ask('/api/orders', { method: 'POST' }))).status, 200);
+      await page.evaluate(() => window.auth.logout().then(() => true));
+      assert.deepEqual(await browser.cookies(), []);
+    });
   });
 }

@@ -69,7 +69,10 @@ async function startWebKit() {
   driver.stderr.setEncoding('utf8').on('data', (text) => (complaint += text));
   let ended = false;
   driver.once('exit', () => (ended = true));
+  const orphan = () => process.kill(-driver.pid, 'SIGKILL'); // when the tests are ended from outside
+  process.once('exit', orphan);
   const stop = async () => {
+    process.off('exit', orphan);
     process.kill(-driver.pid, 'SIGTERM');
     if (!ended) await once(driver, 'exit');
     driver.stderr.destroy(); // whoever is left of the group must not keep us
