@@ -130,7 +130,16 @@ async function startWebKit() {
             if (error) throw new Error(error);
             return value;
           }),
-        back: () => inTab(handle, () => call('POST', `${session}/back`, {})),
+        back: () =>
+          inTab(handle, async () => {
+            const here = { script: 'return document.readyState === "complete" && location.href', args: [] };
+            const before = await call('POST', `${session}/execute/sync`, here);
+            await call('POST', `${session}/back`, {});
+            // Script that is begun in a page that is being left is never answered: only short questions until then.
+            while ([before, false].includes(await call('POST', `${session}/execute/sync`, here).catch(() => false))) {
+              await new Promise((resolve) => setTimeout(resolve, 20));
+            }
+          }),
         close: () => {
           open.delete(handle);
           return inTab(handle, () => call('DELETE', `${session}/window`));
