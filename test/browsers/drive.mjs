@@ -71,6 +71,7 @@ async function startWebKit() {
   driver.once('exit', () => (ended = true));
   const orphan = () => process.kill(-driver.pid, 'SIGKILL'); // when the tests are ended from outside
   process.once('exit', orphan);
+  process.once('SIGTERM', () => process.exit(143)); // a signal alone would not say 'exit'
   const stop = async () => {
     process.off('exit', orphan);
     process.kill(-driver.pid, 'SIGTERM');
