@@ -70,9 +70,9 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 		return Grant{}, err
 	}
 	o, place, err := s.land(ctx, t, in)
-	if err == nil && s.outdated(o.grant) {
+	if err == nil && s.staleClaims(o.grant) {
 		// The claims of the user changed after they were read for this answer: the same successor once more, with them as
-		// they are now. An answer that is outdated again is given: its access token counts as expired.
+		// they are now. An answer whose claims are stale again is given: its access token counts as expired.
 		s.outcomes.leave(o)
 		o, place, err = s.land(ctx, t, in)
 	}
@@ -123,9 +123,9 @@ func (s *Service) land(ctx context.Context, t RefreshToken, in RefreshRequest) (
 	return o, place, o.err
 }
 
-// outdated reports whether this node knows that the user's claims have changed since the grant's access token was built.
-func (s *Service) outdated(g Grant) bool {
-	return s.claims.outdated(func() string { return g.User.ID }, g.User.ClaimsGen)
+// staleClaims reports whether this node knows that the user's claims have changed since the grant's access token was built.
+func (s *Service) staleClaims(g Grant) bool {
+	return s.claims.stale(func() string { return g.User.ID }, g.User.ClaimsGen)
 }
 
 // stillNewest reports whether a kept answer is still that of the session's last rotation. This process knows of its own;

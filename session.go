@@ -172,7 +172,7 @@ func (s Session) Judge(r Rotation, now time.Time) Verdict {
 		return s.revoked(OutcomeEnded, ReasonPasswordChanged, now)
 	case s.CurrentHash == r.Presented:
 		return s.rotated(r, now)
-	case s.CurrentHash == r.Successor && (s.inGrace(r.Timing.Grace, now) || s.waits(r, now)):
+	case s.CurrentHash == r.Successor && (s.inGrace(r.Timing.Grace, now) || s.keptOpen(r, now)):
 		shared := s.share(r, now)
 		if s.ReplayCount > MaxReplays { // counted far enough
 			return Verdict{Outcome: OutcomeGraceReplay, Session: s, Changed: shared, Shared: shared}
@@ -222,10 +222,10 @@ func (s *Session) undelivered(grace time.Duration, now time.Time) bool {
 		within(slowAnswer, s.answeredAt(), now)
 }
 
-// waits reports whether a token may be shown again because the answer to it has not begun yet. It is one browser that
+// keptOpen reports whether a token may be shown again because the answer to it has not begun yet. It is one browser that
 // waits and shows it again. Somebody elsewhere who shows a copy gets nothing out of another's slow request, and nobody gets
 // the owner's answer by keeping a request of his own slow.
-func (s *Session) waits(r Rotation, now time.Time) bool {
+func (s *Session) keptOpen(r Rotation, now time.Time) bool {
 	return s.undelivered(r.Timing.Grace, now) && !elsewhere(s.IP, s.UserAgent, r.IP, r.UserAgent)
 }
 

@@ -143,8 +143,8 @@ func TestASlowAnswerCostsNobodyTheSession(t *testing.T) { // T-05
 					t.Errorf("got %+v", row)
 				}
 				w.events.want(t, "refresh.late_retry", 0)
-				if n := w.Waiting(); n != 0 {
-					t.Errorf("%d answers are still waited for", n)
+				if n := w.UndeliveredSessions(); n != 0 {
+					t.Errorf("%d answers still count as undelivered", n)
 				}
 			})
 		})
@@ -210,8 +210,8 @@ func TestAfterAMinuteASlowAnswerIsALostOne(t *testing.T) { // R5
 			delivered()
 			delivered() // is of no consequence
 		}
-		if n := w.Waiting(); n != 0 {
-			t.Errorf("%d answers are still waited for", n)
+		if n := w.UndeliveredSessions(); n != 0 {
+			t.Errorf("%d answers still count as undelivered", n)
 		}
 	})
 }
@@ -283,8 +283,8 @@ func TestR9AfterLogoutNothingIsKeptOpen(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Second) // until every node knows
-				if n := w.Waiting(); n != 0 {
-					t.Errorf("%d answers are still waited for", n)
+				if n := w.UndeliveredSessions(); n != 0 {
+					t.Errorf("%d answers still count as undelivered", n)
 				}
 				notes := w.calls.count("MarkUndelivered")
 				time.Sleep(30 * time.Second)
@@ -295,7 +295,7 @@ func TestR9AfterLogoutNothingIsKeptOpen(t *testing.T) {
 					_, err := node.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: laptop})
 					wantErr(t, err, tokenjar.ErrSessionEnded)
 				}
-				if !w.Outdated(t.Context(), next) {
+				if !w.Overtaken(t.Context(), next) {
 					t.Error("the late answer sets its cookies")
 				}
 				delivered()
@@ -313,7 +313,7 @@ func TestAnAnswerInGoodTimeAsksTheStoreForNothing(t *testing.T) {
 			until(begin, at)
 			next, delivered := w.slowly(t, g, laptop)
 			time.Sleep(400 * time.Millisecond)
-			if w.Outdated(t.Context(), next) {
+			if w.Overtaken(t.Context(), next) {
 				t.Error("its cookies are left out")
 			}
 			delivered()
@@ -331,7 +331,7 @@ func TestWithoutGraceNothingIsKeptOpen(t *testing.T) {
 		_, delivered := w.slowly(t, g, laptop)
 		defer delivered()
 		time.Sleep(30 * time.Second)
-		if n := w.Waiting() + w.calls.count("MarkUndelivered"); n != 0 {
+		if n := w.UndeliveredSessions() + w.calls.count("MarkUndelivered"); n != 0 {
 			t.Error("it is waited for")
 		}
 		_, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: laptop})
@@ -373,8 +373,8 @@ func TestManySlowAnswersOfOneSessionAreOneNote(t *testing.T) {
 		w.show(t, g, laptop)
 		w.events.want(t, "refresh.late_retry", 0)
 		all[0]()
-		if n := w.Waiting(); n != 0 {
-			t.Errorf("%d answers are still waited for", n)
+		if n := w.UndeliveredSessions(); n != 0 {
+			t.Errorf("%d answers still count as undelivered", n)
 		}
 	})
 }
@@ -392,8 +392,8 @@ func TestAnAnswerThatARotationHasOvertakenIsNotWaitedFor(t *testing.T) {
 			t.Error("the newer one is not waited for any more")
 		}
 		deliveredSecond()
-		if n := w.Waiting(); n != 0 {
-			t.Errorf("%d answers are still waited for", n)
+		if n := w.UndeliveredSessions(); n != 0 {
+			t.Errorf("%d answers still count as undelivered", n)
 		}
 		_, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: laptop})
 		wantErr(t, err, tokenjar.ErrSessionReused)

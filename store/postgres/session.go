@@ -164,12 +164,12 @@ func (s *Store) MarkUndelivered(ctx context.Context, answers []tokenjar.Undelive
 			return 0, err
 		}
 		return t.exec(`
-WITH waiting AS MATERIALIZED (
+WITH undelivered AS MATERIALIZED (
   SELECT s.id, s.gen FROM sessions s JOIN unnest($2::text[], $3::bigint[]) AS m (id, gen) ON s.id = m.id AND s.gen = m.gen
    WHERE NOT s.successor_seen AND s.revoked_at IS NULL AND s.idle_expires_at > $1 AND s.expires_at > $1
    ORDER BY s.id FOR NO KEY UPDATE OF s)
 UPDATE sessions s SET undelivered_gen = s.gen, undelivered_at = $1
-  FROM waiting WHERE s.id = waiting.id AND s.gen = waiting.gen`, t.now, ids, gens)
+  FROM undelivered u WHERE s.id = u.id AND s.gen = u.gen`, t.now, ids, gens)
 	})
 	return err
 }

@@ -19,23 +19,23 @@ import (
 // A family is one session in the model.
 type family struct {
 	session
-	remember bool
-	epoch    int64
-	authTime time.Time
-	newest   int64     // token
-	madeAt   time.Time // when the newest was made
-	lastUse  time.Time
-	idleEnd  time.Time
-	end      time.Time
-	seen     bool
-	replays  int
-	lateAt   map[int64]time.Time // token that was made newest by the rotation whose answer was given late: when
-	waits    int64               // token whose answer was last noted to wait
-	waitedAt time.Time           // when that was
-	name     string
-	revoked  tokenjar.Reason
-	at       time.Time // of the revocation
-	pruned   bool
+	remember      bool
+	epoch         int64
+	authTime      time.Time
+	newest        int64     // token
+	madeAt        time.Time // when the newest was made
+	lastUse       time.Time
+	idleEnd       time.Time
+	end           time.Time
+	seen          bool
+	replays       int
+	lateAt        map[int64]time.Time // token that was made newest by the rotation whose answer was given late: when
+	undelivered   int64               // token whose answer was last noted not to have begun
+	undeliveredAt time.Time           // when that was
+	name          string
+	revoked       tokenjar.Reason
+	at            time.Time // of the revocation
+	pruned        bool
 }
 
 func (f *family) over(now time.Time) bool { return !f.idleEnd.After(now) || !f.end.After(now) }
@@ -64,7 +64,7 @@ func (f *family) answersAgain(now time.Time) (tokenjar.Outcome, bool) {
 			return tokenjar.OutcomeGraceReplay, true
 		}
 	}
-	if answered := slices.MaxFunc(from, time.Time.Compare); f.waits == f.newest && near(f.waitedAt, timing.Grace) && near(answered, time.Minute) {
+	if answered := slices.MaxFunc(from, time.Time.Compare); f.undelivered == f.newest && near(f.undeliveredAt, timing.Grace) && near(answered, time.Minute) {
 		return tokenjar.OutcomeGraceReplay, true
 	}
 	if f.seen || f.newest == 1 {
@@ -339,7 +339,7 @@ func (w *world) markUndelivered(rt *rapid.T) {
 	gen := f.newest - rapid.SampledFrom([]int64{0, 0, 0, 1, -1}).Draw(rt, "how old")
 	must(rt, w.MarkUndelivered(rt.Context(), []tokenjar.Undelivered{{SessionID: f.id, Generation: gen}}))
 	if gen == f.newest && !f.seen && f.live(w.now()) {
-		f.waits, f.waitedAt = gen, w.now()
+		f.undelivered, f.undeliveredAt = gen, w.now()
 	}
 }
 
@@ -499,8 +499,8 @@ func (w *world) compare(rt *rapid.T) {
 		equal(rt, "hash", row.CurrentHash, f.hash(f.newest))
 		equal(rt, "seen", row.SuccessorSeen, f.seen)
 		equal(rt, "replays", row.ReplayCount, f.replays)
-		equal(rt, "answer that waits", row.UndeliveredGen, f.waits)
-		equal(rt, "when it was noted", row.UndeliveredAt, f.waitedAt)
+		equal(rt, "answer that has not begun", row.UndeliveredGen, f.undelivered)
+		equal(rt, "when it was noted", row.UndeliveredAt, f.undeliveredAt)
 		equal(rt, "idle limit", row.IdleExpiresAt, f.idleEnd)
 		equal(rt, "absolute limit", row.ExpiresAt, f.end) // 6
 		equal(rt, "last use", row.LastSeenAt, f.lastUse)
