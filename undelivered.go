@@ -15,7 +15,9 @@ import (
 //
 // An answer that begins in good time costs no store access: Run looks every moment at what is undelivered.
 
-const undeliveredBatch = 500 // notes in one write
+// undeliveredBatch is how many notes are one write, since rotations wait behind it where there is one writer: each row is on a
+// page of its own, as for the SQLite store's pruneChunk.
+const undeliveredBatch = 50
 
 // undeliveredAnswers are the answers that have not begun, those of a session's newest generation as one.
 type undeliveredAnswers struct {

@@ -379,6 +379,26 @@ func TestManySlowAnswersOfOneSessionAreOneNote(t *testing.T) {
 	})
 }
 
+func TestNotesAreWrittenFiftyAtATime(t *testing.T) { // rotations wait behind a write
+	inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
+		next := w.show(t, w.login(t), laptop)
+		for i := range 101 {
+			each := next
+			if i > 0 { // of sessions that the store passes over
+				each.SessionID = fmt.Sprint(i)
+			}
+			defer w.Undelivered(each)()
+		}
+		time.Sleep(7 * time.Second)
+		if n := w.calls.count("MarkUndelivered"); n != 3 {
+			t.Errorf("%d writes, want 3", n)
+		}
+		if row := w.row(t, next.SessionID); row.UndeliveredGen != 2 {
+			t.Errorf("the one that is there is not noted: %+v", row)
+		}
+	})
+}
+
 func TestAnAnswerThatARotationHasOvertakenIsNotWaitedFor(t *testing.T) {
 	inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
 		g := w.login(t)
