@@ -11,7 +11,7 @@ import (
 // A renewal is committed when its request comes in, and its cookies leave with the head of the answer. Until then the browser
 // can only show the token that was spent, as often as it sends something: a handler, or a service behind the proxy, that
 // takes longer to answer than the grace would make a thief of it. So while such an answer has not begun, the row says so
-// every half grace, for a minute at most, and from each time on there is a grace for the client that rotated.
+// every half grace, for a minute at most, and from each time on there is a grace for the client that the answer is for.
 //
 // An answer that begins in good time costs no store access: Run looks every moment at what is undelivered.
 
@@ -37,8 +37,9 @@ type undeliveredAnswer struct {
 // same client (its user agent and network), on this node and on others, for at most a minute from the rotation.
 //
 // What that costs is a write every half grace, and nothing before the first half of one is over. It ends at once when the
-// session does, and with the first use of the grant's tokens, anywhere. [Service.Run] has to run. delivered may be called
-// more than once.
+// session does. After the first use of the grant's tokens, anywhere, nothing more is noted, and the grace from the last note
+// runs out: a request with the spent token may have been on its way. [Service.Run] has to run. delivered may be called more
+// than once.
 func (s *Service) Undelivered(g Grant) (delivered func()) {
 	grace, now := s.timing.Grace, s.now()
 	until := g.graceEnd.Add(slowAnswer - grace)

@@ -165,6 +165,22 @@ func TestASlowAnswerThatWasGivenLateKeepsItsGraceAsWell(t *testing.T) {
 	})
 }
 
+func TestASlowAnswerThatWasGivenLateInAnotherNetworkKeepsItsGraceThere(t *testing.T) { // T-05
+	inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
+		train := tokenjar.Client{IP: "203.0.113.9", UserAgent: laptop.UserAgent}
+		g := w.login(t)
+		lost := w.show(t, g, laptop)
+		time.Sleep(2 * time.Minute)
+		_, delivered := w.slowly(t, g, train) // the late retry
+		defer delivered()
+		time.Sleep(40 * time.Second)
+		if again := w.other.show(t, g, train); again.RefreshToken != lost.RefreshToken {
+			t.Error("there are two successors")
+		}
+		w.events.want(t, "refresh.late_retry", 1)
+	})
+}
+
 func TestASlowReplayNearTheEndOfTheGraceKeepsItOpen(t *testing.T) {
 	inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
 		g := w.login(t)
@@ -213,55 +229,6 @@ func TestAfterAMinuteASlowAnswerIsALostOne(t *testing.T) { // R5
 		if n := w.UndeliveredSessions(); n != 0 {
 			t.Errorf("%d answers still count as undelivered", n)
 		}
-	})
-}
-
-// A thief who shows a copy first and keeps his own request slow stretches the time in which it may be shown again.
-func TestT06AThiefGainsNothingByASlowRequest(t *testing.T) {
-	neighbour := tokenjar.Client{IP: "192.0.2.99", UserAgent: laptop.UserAgent} // in the owner's network, with his browser's name
-	t.Run("elsewhere, first and silent: by the owner's second refresh, as ever", func(t *testing.T) {
-		inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
-			g := w.login(t)
-			_, delivered := w.slowly(t, g, thief)
-			defer delivered()
-			time.Sleep(15 * time.Second)
-			g = w.show(t, g, laptop) // the late retry
-			w.events.want(t, "refresh.late_retry", 1)
-			_, delivered = w.slowly(t, g, thief)
-			defer delivered()
-			time.Sleep(15 * time.Second)
-			_, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: laptop})
-			wantErr(t, err, tokenjar.ErrSessionReused)
-		})
-	})
-	t.Run("elsewhere, out of the owner's slow request: nothing", func(t *testing.T) {
-		inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
-			g := w.login(t)
-			w.show(t, g, laptop) // and the answer is lost
-			time.Sleep(time.Minute)
-			_, delivered := w.slowly(t, g, laptop) // the late retry, which is used up by that
-			defer delivered()
-			time.Sleep(15 * time.Second)
-			_, err := w.other.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: thief})
-			wantErr(t, err, tokenjar.ErrSessionReused)
-		})
-	})
-	t.Run("next door, who uses what he gets: by the owner's next refresh, also within the minute", func(t *testing.T) {
-		inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
-			g := w.login(t)
-			_, delivered := w.slowly(t, g, neighbour)
-			defer delivered()
-			time.Sleep(20 * time.Second)
-			got := w.other.show(t, g, neighbour)
-			if _, err := w.other.Authenticate(got.AccessToken); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(11 * time.Second)
-			_, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: laptop})
-			wantErr(t, err, tokenjar.ErrSessionReused)
-			_, err = w.other.Refresh(t.Context(), tokenjar.RefreshRequest{Token: got.RefreshToken, Client: neighbour})
-			wantErr(t, err, tokenjar.ErrSessionReused)
-		})
 	})
 }
 
@@ -397,6 +364,33 @@ func TestNotesAreWrittenFiftyAtATime(t *testing.T) { // rotations wait behind a 
 			t.Errorf("the one that is there is not noted: %+v", row)
 		}
 	})
+}
+
+// A request with the spent token may be on its way while the answer arrives, and its successor is used at once.
+func TestAfterTheFirstUseAGraceFromTheLastNoteRunsOut(t *testing.T) { // T-01, T-05
+	for name, row := range map[string]struct {
+		at  time.Duration // the last note is that of second 20
+		err error
+	}{
+		"a request that was on its way": {30 * time.Second, nil},
+		"a copy":                        {31 * time.Second, tokenjar.ErrSessionReused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
+				g := w.login(t)
+				begin := time.Now()
+				next, delivered := w.slowly(t, g, laptop)
+				defer delivered() // another request of the browser's was answered, and this one is slow still
+				until(begin, 22*time.Second)
+				if _, err := w.Authenticate(next.AccessToken); err != nil {
+					t.Fatal(err)
+				}
+				until(begin, row.at)
+				_, err := w.other.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: laptop})
+				wantErr(t, err, row.err)
+			})
+		})
+	}
 }
 
 func TestAnAnswerThatARotationHasOvertakenIsNotWaitedFor(t *testing.T) {
