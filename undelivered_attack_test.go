@@ -2,6 +2,7 @@ package tokenjar_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokenjar/tokenjar"
@@ -70,4 +71,66 @@ func TestT06AThiefGainsNothingByASlowRequest(t *testing.T) {
 			wantErr(t, err, tokenjar.ErrSessionReused)
 		})
 	})
+}
+
+// The owner waits, and somebody else asks at that very moment: one flight would serve both.
+func TestT06WhatIsKeptOpenForOneIsNotSharedWithWhoAsksBesideHim(t *testing.T) {
+	for name, row := range map[string]struct {
+		client    tokenjar.Client
+		used      bool  // the successor is in use
+		err       error // of who asks beside the owner
+		late      int   // late retries
+		rotations int   // that the store is asked for
+	}{
+		"from elsewhere: he is judged alone, a late retry":                    {client: thief, late: 1, rotations: 2},
+		"from elsewhere, the successor is in use: he is judged alone, a copy": {client: thief, used: true, err: tokenjar.ErrSessionReused, rotations: 2},
+		"from next door: they share":                                          {client: neighbour, rotations: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWaitingRoom(t, func(t *testing.T, w *waitingRoom) {
+				g := w.login(t)
+				next, delivered := w.slowly(t, g, laptop)
+				defer delivered()
+				time.Sleep(15 * time.Second)
+				if row.used {
+					if _, err := w.Authenticate(next.AccessToken); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Second)
+				}
+				asks := func(c tokenjar.Client) chan answered {
+					done := make(chan answered, 1)
+					go func() {
+						got, err := w.Refresh(t.Context(), tokenjar.RefreshRequest{Token: g.RefreshToken, Client: c})
+						done <- answered{got, err}
+					}()
+					synctest.Wait()
+					return done
+				}
+				before := w.calls.count("Rotate")
+				pass := w.calls.hold("Rotate")
+				owner, other := asks(laptop), asks(row.client)
+				pass <- struct{}{}
+				if got := <-owner; got.err != nil || got.grant.RefreshToken != next.RefreshToken {
+					t.Fatalf("the owner got %v", got.err)
+				}
+				close(pass)
+				got := <-other
+				wantErr(t, got.err, row.err)
+				if got.err == nil && got.grant.RefreshToken != next.RefreshToken {
+					t.Error("there are two successors")
+				}
+				if n := w.calls.count("Rotate") - before; n != row.rotations {
+					t.Errorf("the store was asked %d times, want %d", n, row.rotations)
+				}
+				w.events.want(t, "refresh.late_retry", row.late)
+				w.events.want(t, "refresh.shared_successor", row.late)
+			})
+		})
+	}
+}
+
+type answered struct {
+	grant tokenjar.Grant
+	err   error
 }

@@ -23,6 +23,8 @@ type calls struct {
 	of    map[string]int
 	fails string // the name of a call that fails
 	hangs bool   // it hangs instead, until its context ends
+	held  string // the name of a call that waits until it is let pass
+	pass  chan struct{}
 }
 
 func (c *calls) around(ctx context.Context, call string, do func(context.Context) error) error {
@@ -32,7 +34,11 @@ func (c *calls) around(ctx context.Context, call string, do func(context.Context
 	}
 	c.of[call]++
 	fails, hangs := call == c.fails, c.hangs
+	held, pass := call == c.held, c.pass
 	c.mu.Unlock()
+	if held {
+		<-pass
+	}
 	switch {
 	case fails && hangs:
 		<-ctx.Done()
@@ -53,6 +59,14 @@ func (c *calls) fail(call string, hangs bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fails, c.hangs = call, hangs
+}
+
+// hold has a call wait. Each value that is sent lets one pass, and a close lets all.
+func (c *calls) hold(call string) (pass chan<- struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held, c.pass = call, make(chan struct{})
+	return c.pass
 }
 
 // A waitingRoom is a world in a bubble of synctest, in which time passes by itself and Run is at work on each node.
