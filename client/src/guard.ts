@@ -34,7 +34,12 @@ export function createGuard(options: AuthOptions, server: Server, session: Sessi
       if (answer.status !== 401 || !code || store.get().status === 'anonymous') return result
       const { action } = (await answer.json().catch(() => ({}))) as Partial<Problem>
       let next
-      if (action === 'refresh' && again) next = session.renew(generation)
+      if (action === 'refresh') {
+        // A new token that is refused like the old one: another would be as well, so for a while nobody asks for one.
+        if (!again) ledger.refused = Date.now() + ledger.grace
+        if (Date.now() < ledger.refused) return result
+        next = session.renew(generation, true)
+      }
       // A sign-in that is too old for one request is no end of the session.
       else if (action === 'login' && code !== 'step_up_required') next = session.check(code)
       else return result

@@ -23,7 +23,7 @@ export interface Schedule {
 
 export function createSchedule(host: Host, options: AuthOptions, server: Server, session: SessionCore, store: Store): Schedule {
   const { ledger } = session
-  const { refreshBefore = 60, grace = 10, proactive = true } = options
+  const { refreshBefore = 60, proactive = true } = options
   const warnings = new Set<{ listener: (expiresAt: number) => void; before: number; warned: number | null }>()
   const jitter = 1 + Math.random() / 5 // so that tabs and browsers do not come all at once
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -38,7 +38,7 @@ export function createSchedule(host: Host, options: AuthOptions, server: Server,
     const { access, full, looked } = ledger
     // The token has run out already: a request of the page's renews it on the way, most likely.
     if (!access) return looked + 5000 * jitter
-    return Math.max(access - Math.min(refreshBefore * 1000, full / 4) * jitter, Math.min(access, access - full + grace * 1000))
+    return Math.max(access - Math.min(refreshBefore * 1000, full / 4) * jitter, Math.min(access, access - full + ledger.grace))
   }
 
   const plan = () => {

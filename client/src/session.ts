@@ -27,6 +27,10 @@ export interface Ledger extends Life {
   passive: boolean
   /** Before this time nothing is tried again by itself. */
   notBefore: number
+  /** Milliseconds for which a new token is left alone. */
+  readonly grace: number
+  /** Before this time a 401 is no reason to renew. */
+  refused: number
   /** What is shown may be out of date: the server is to be asked. */
   stale: boolean
   /** When the server last said who is here. */
@@ -43,7 +47,7 @@ export interface SessionCore {
   leave(reason?: ErrorCode): void
   /** Asks the server who is here. */
   check(reason?: ErrorCode): Promise<Outcome>
-  /** Renews, unless that has happened since the given generation or, without force, less than the grace ago. */
+  /** Renews, unless that has happened since the given generation, or the token is young and there is no force behind it. */
   renew(from?: number, force?: boolean): Promise<Outcome>
   /** The user has done something, so the next renewal keeps the session from going idle. */
   touch(): void
@@ -55,7 +59,8 @@ type Times = Pick<SessionState, 'access_expiration' | 'access_expires_in' | 'ref
 
 export function createSession(host: Host, options: AuthOptions, server: Server, store: Store, changed: () => void): SessionCore {
   const ledger: Ledger = {
-    known: '', access: 0, full: 0, expires: null, generation: 0, era: 0, owner: 0, passive: true, notBefore: 0, stale: false, looked: 0,
+    known: '', access: 0, full: 0, expires: null, generation: 0, era: 0, owner: 0, passive: true, notBefore: 0, grace: (options.grace ?? 10) * 1000,
+    refused: 0, stale: false, looked: 0,
   }
   let ahead = 0 // the server's clock minus ours
   let active = false
@@ -177,7 +182,7 @@ export function createSession(host: Host, options: AuthOptions, server: Server, 
 
   const young = () => {
     const now = Date.now()
-    return now < ledger.access && now < ledger.access - ledger.full + (options.grace ?? 10) * 1000
+    return now < ledger.access && now < ledger.access - ledger.full + ledger.grace
   }
 
   const renew = async (from = ledger.generation, force = false): Promise<Outcome> => {
