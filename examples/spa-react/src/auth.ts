@@ -1,0 +1,4 @@
+import { createAuth } from '@tokenjar/client'
+
+/** The one client of the page. Requests wait while the user signs in again, so that nothing typed is lost. */
+export const auth = createAuth({ park: true })
