@@ -1,6 +1,6 @@
 import type { Outcome } from './outcome.js'
 import type { Snapshot } from './snapshot.js'
-import type { Credentials, Profile, Session, SessionState, User } from './wire.js'
+import type { Credentials, SessionState, User } from './wire.js'
 
 /** Every call that waits can be given up. What the server has done by then is done. */
 export interface CallOptions {
@@ -27,12 +27,13 @@ export interface Guarded {
   signal?: AbortSignal | null | undefined
 }
 
-/** The part of an answer that {@link Auth.guard} looks at. */
+/** The part of an answer that {@link Auth.guard} looks at. A Response is one. */
 export interface Answer {
   readonly status: number
   readonly headers: { get(name: string): string | null }
-  /** Reads the body without using it up. */
-  json(): Promise<unknown>
+  /** Reads the body; of a copy, where there is a way to make one. */
+  json(): Promise<any>
+  clone?(): Answer
 }
 
 /** What {@link createAuth} makes: one session, seen from one page. */
@@ -71,37 +72,23 @@ export interface Auth {
   /** Tells the server that the user is still here, so that the session does not go idle. */
   extend(options?: CallOptions): Promise<Outcome>
 
-  /** Calls the listener some time before the session goes idle. Returns how to stop. */
-  onExpiring(listener: (expiresAt: number) => void, seconds?: number): () => void
-
   /** Calls the listener at each change of the snapshot. The first subscriber makes the client ask who is here. Returns how to stop. */
   subscribe(listener: () => void): () => void
 
   /** Who is here, as far as the page knows: a stable object, as `useSyncExternalStore` wants it. */
   getSnapshot(): Snapshot
 
-  /** Where the user is signed in. */
-  readonly sessions: {
-    list(options?: CallOptions): Promise<Session[]>
-    /** Names a session; the empty name takes the name away. */
-    name(id: string, name: string, options?: CallOptions): Promise<void>
-    end(id: string, options?: CallOptions): Promise<void>
-    /** Ends all other sessions and returns how many there were. */
-    endOthers(options?: CallOptions): Promise<number>
-  }
-
-  /** Changes the password. All other sessions end, this one goes on. */
-  changePassword(oldPassword: string, newPassword: string, options?: CallOptions): Promise<void>
-
-  /** Changes some of the user's profile, here and in all tabs. */
-  updateUser(profile: Profile, options?: CallOptions): Promise<User>
+  /**
+   * Calls an operation of the server's, below its `auth.path`, and reads the answer; throws an {@link AuthError} when it is a
+   * refusal. After a change it asks anew who is here, in all tabs. {@link account} has the operations by name.
+   */
+  call(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, options?: CallOptions & { body?: unknown; passive?: boolean }): Promise<unknown>
 
   /**
    * The engine of `fetch`, for other HTTP libraries. `attempt` sends the request once, with the headers it is given and with
-   * cookies (also to another origin); `view` shows what came back. For an origin that is not the server's, `attempt` gets null and
-   * sends neither.
+   * cookies, also to another origin. For an origin that is not the server's it is given null and adds neither.
    */
-  guard<T>(request: Guarded, attempt: (headers: Record<string, string> | null) => Promise<T>, view: (result: T) => Answer): Promise<T>
+  guard<T extends Answer>(request: Guarded, attempt: (headers: Record<string, string> | null) => Promise<T>): Promise<T>
 
   /** Stops timers and listeners. Requests that wait for a sign-in end with `session_ended`. The session itself goes on. */
   close(): void

@@ -1,144 +1,79 @@
 import { abortable } from './abortable.js'
+import { createAddress } from './address.js'
 import type { Auth, CallOptions } from './auth.js'
-import { AuthError } from './error.js'
-import { createGuard } from './guard.js'
+import { createCsrf } from './csrf.js'
 import type { Host } from './host.js'
+import { createHttp } from './http.js'
 import type { AuthOptions } from './options.js'
-import { refreshed, type Outcome } from './outcome.js'
-import { createSchedule, ownRenewal } from './schedule.js'
-import { createServer, viewResponse, type Call } from './server.js'
-import { createSession } from './session.js'
+import { known } from './outcome.js'
+import { createSession, type SessionCore } from './session.js'
 import { createStore } from './store.js'
 
 /** Makes the client for a given page or worker. This is where the parts meet. */
-export function createAuthIn(host: Host, options: AuthOptions): Auth {
+export function createAuthIn(place: Host, options: AuthOptions): Auth {
+  // A server that renders pages has neither tabs nor a place to come back to.
+  const host: Host = place.location ? place : { fetch: (...args) => place.fetch(...args) }
   const store = createStore()
-  const signedIn = () => store.get().status === 'authenticated'
-  const server = createServer(host, options, signedIn)
-  const session = createSession(host, options, server, store, () => schedule.plan())
-  const schedule = createSchedule(host, options, server, session, store)
-  const guard = createGuard(options, server, session, store)
-  const { ledger } = session
+  const address = createAddress(host, options)
+  // What cookies the page has says nothing about a server of another origin.
+  const csrf = createCsrf(address.home ? host : {}, options.csrfCookie)
+  const session: SessionCore = createSession(host, options, 'tokenjar:' + address.root, csrf, store, (...args) => call(...args))
+  const http = createHttp(host, options, address, csrf, session, store)
 
-  const fetch: Auth['fetch'] = (input, { park, passive, ...init } = {}) => {
-    const request = input instanceof Request ? input : undefined
-    const url = request?.url ?? String(input)
-    const method = init.method ?? request?.method
-    const { body } = init
-    // A Request is kept until its answer is there. A stream is not: it may be larger than the memory.
-    const replayable = !(body && typeof body === 'object' && ('getReader' in body || Symbol.asyncIterator in body))
-    const signal = init.signal ?? request?.signal
-    return guard(
-      { url, method, park, passive, signal, replayable },
-      (extra) => {
-        const own = server.own(url)
-        return extra && own ? server.send(own, request?.clone() ?? own, init, extra) : server.pass(input, init)
-      },
-      viewResponse,
-    )
-  }
+  const { call } = http
 
-  const call = (method: string, path: string, options: Call = {}) => server.call(method, path, { via: fetch, ...options })
-
-  const wait = (work: Promise<Outcome>, { signal }: CallOptions) => abortable<Outcome>(signal, (done, fail) => void work.then(done, fail))
-
-  const ensure = async () => {
-    const outcome = signedIn() ? undefined : await session.check()
-    if (outcome && outcome.outcome !== 'refreshed') return outcome
-    return Date.now() < ledger.access - ownRenewal ? refreshed : session.renew()
-  }
-
-  const extend = async () => {
-    session.touch()
-    const outcome = await session.renew(undefined, ledger.passive)
-    // One that was under way already may have been passive.
-    return outcome.outcome === 'refreshed' && ledger.passive ? session.renew(undefined, true) : outcome
-  }
-
-  const sessionPath = (id: string) => '/sessions/' + encodeURIComponent(id)
+  const waiting =
+    <T>(start: () => Promise<T>) =>
+    (options?: CallOptions) =>
+      abortable(start(), options?.signal)
 
   return {
-    fetch,
-    guard,
+    fetch: http.fetch,
+    guard: http.guard,
 
-    async login(body, { signal } = {}) {
-      const answer = await server.call('POST', '/login', { body, signal })
-      ledger.era++ // what was asked before knows less
-      server.csrf.keep('')
-      session.learn(answer, true)
-      session.enter(answer.user)
-      session.tell({ kind: 'signed-in' })
+    async login(credentials, options) {
+      const answer = await call('POST', '/login', { ...options, body: credentials, plain: true })
+      session.hydrate(answer, true)
+      session.tell('changed')
       return answer.user
     },
 
-    async logout({ signal, everywhere } = {}) {
-      await server.call('POST', '/logout' + (everywhere ? '?all=true' : ''), { signal })
+    async logout(options) {
+      await call('POST', '/logout' + (options?.everywhere ? '?all=true' : ''), { ...options, plain: true })
       session.leave()
-      session.tell({ kind: 'signed-out' })
+      session.tell('signed-out')
     },
 
-    async load(options = {}) {
-      const outcome = await wait(session.check(), options)
-      if (outcome.outcome === 'try_later') throw new AuthError(outcome.code, { retryAfter: outcome.after })
+    load: waiting(async () => {
+      known(await session.check())
       return store.get()
-    },
+    }),
 
     hydrate(state) {
-      if (state.authenticated) {
-        session.learn(state, false)
-        session.enter(state.user!)
-      } else session.leave()
+      if (state.authenticated) session.hydrate(state)
+      else session.leave()
     },
 
-    refresh: (options = {}) => wait(session.renew(), options),
-
-    ensure: (options = {}) => wait(ensure(), options),
-
-    extend: (options = {}) => wait(extend(), options),
-
-    onExpiring: schedule.onExpiring,
+    refresh: waiting(() => session.renew()),
+    ensure: waiting(session.ensure),
+    extend: waiting(session.extend),
 
     subscribe(listener) {
-      if (store.get().status === 'unknown') {
-        ledger.stale = true
-        schedule.plan()
-      }
+      if (store.is('unknown')) session.doubt()
       return store.subscribe(listener)
     },
 
     getSnapshot: store.get,
 
-    sessions: {
-      list: async (options) => (await call('GET', '/sessions', options)).sessions,
-      async name(id, name, options) {
-        await call('PATCH', sessionPath(id), { ...options, body: { name } })
-      },
-      async end(id, options) {
-        await call('DELETE', sessionPath(id), options)
-        await session.check() // it may have been this one
-      },
-      endOthers: async (options) => (await call('DELETE', '/sessions', options)).ended,
+    async call(method, path, options) {
+      const answer = await call(method, path, options)
+      if (method !== 'GET') {
+        session.tell('changed')
+        await session.check()
+      }
+      return answer
     },
 
-    async changePassword(old_password, new_password, options) {
-      const times = await call('POST', '/password/change', { ...options, body: { old_password, new_password } })
-      if (times.access_expires_in === null) await session.check()
-      else session.learn(times, true)
-      session.tell({ kind: 'user-changed' })
-    },
-
-    async updateUser(body, options) {
-      const user = await call('PATCH', '/user', { ...options, body })
-      session.enter(user)
-      session.tell({ kind: 'user-changed' })
-      return user
-    },
-
-    close() {
-      schedule.close()
-      session.close()
-      ledger.owner++
-      store.rouse()
-    },
+    close: session.close,
   }
 }

@@ -10,25 +10,13 @@ const patience = 2000
  * `waited` says that another tab may have done the work meanwhile. `run` must not reject.
  */
 export async function exclusive<T>(host: Host, name: string, run: (waited: boolean) => Promise<T>): Promise<T> {
-  const locks = host.location && host.navigator?.locks
+  const locks = host.navigator?.locks
   let running: Promise<T> | undefined
-  if (locks) {
-    const abort = new AbortController()
-    let timer: ReturnType<typeof setTimeout> | undefined
-    try {
-      const free = await locks.request(name, { ifAvailable: true }, async (lock) => lock && (await (running = run(false)), true))
-      if (!free) {
-        timer = setTimeout(() => abort.abort(), patience)
-        await locks.request(name, { signal: abort.signal }, () => {
-          clearTimeout(timer)
-          return (running = run(true))
-        })
-      }
-    } catch {
-      // Not granted in time, or not allowed here at all: some browsers refuse locks in private mode.
-    } finally {
-      clearTimeout(timer)
-    }
+  try {
+    await locks?.request(name, { ifAvailable: true }, (lock) => lock && (running = run(false)))
+    if (!running) await locks?.request(name, { signal: AbortSignal.timeout(patience) }, () => (running = run(true)))
+  } catch {
+    // Not granted in time, or not allowed here at all: some browsers refuse locks in private mode.
   }
   return running ?? run(!!host.location)
 }

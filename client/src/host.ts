@@ -6,11 +6,10 @@
 export interface Host {
   fetch: typeof fetch
   location?: { readonly href: string; readonly origin: string } | undefined
-  document?: { readonly cookie: string; readonly baseURI: string; readonly visibilityState: string } | undefined
+  document?: { readonly cookie: string; readonly baseURI: string; readonly hidden: boolean } | undefined
   navigator?: { readonly onLine?: boolean; readonly locks?: Pick<LockManager, 'request'> } | undefined
   BroadcastChannel?: (new (name: string) => Channel) | undefined
-  addEventListener?(type: string, listener: (event: PageEvent) => void): void
-  removeEventListener?(type: string, listener: (event: PageEvent) => void): void
+  addEventListener?(type: string, listener: (event: PageEvent) => void, until: { signal: AbortSignal }): void
 }
 
 /** The part of a BroadcastChannel that is used. */

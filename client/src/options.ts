@@ -20,18 +20,12 @@ export interface AuthOptions {
    */
   origins?: readonly string[]
   /**
-   * Name of the CSRF cookie, where the server has another one configured. For a page of another origin the token comes from
-   * `GET /auth/csrf` instead, unless this is set.
+   * Name of the CSRF cookie without its prefix: the server's `cookies.csrf`. A page of another origin cannot read it and asks
+   * the server for the token.
    *
-   * @default '__Host-csrftoken', '__Secure-csrftoken' or 'csrftoken', whichever there is
+   * @default 'csrftoken'
    */
   csrfCookie?: string
-  /**
-   * Name of the header the token is sent in.
-   *
-   * @default 'X-CSRFToken'
-   */
-  csrfHeader?: string
   /**
    * What sends requests. The client gives it plain `fetch` arguments.
    *
@@ -51,12 +45,6 @@ export interface AuthOptions {
    * @default true
    */
   proactive?: boolean
-  /**
-   * Seconds before its end at which the access token is renewed; at most a quarter of its life.
-   *
-   * @default 60
-   */
-  refreshBefore?: number
   /**
    * Seconds for which a token is not renewed again: the server's `session.grace`.
    *

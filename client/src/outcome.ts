@@ -1,4 +1,4 @@
-import type { ErrorCode } from './error.js'
+import { AuthError, type ErrorCode } from './error.js'
 
 /** How a look at the session ended. Nothing but `session_ended` means that nobody is signed in. */
 export type Outcome =
@@ -11,4 +11,11 @@ export type Outcome =
       readonly code: ErrorCode
     }
 
+/** The only outcome of its kind, so that it can be recognised by `===`. */
 export const refreshed: Outcome = { outcome: 'refreshed' }
+
+/** Throws what is not known, and returns the outcome when something is. */
+export function known(outcome: Outcome): Outcome {
+  if (outcome.outcome === 'try_later') throw new AuthError(outcome.code, outcome.after)
+  return outcome
+}

@@ -1,9 +1,51 @@
+import { afterEach, beforeEach, vi } from 'vitest'
 import { createAuthIn } from '../src/create-auth-in.js'
 import type { Channel, Host, PageEvent } from '../src/host.js'
 import type { Auth, AuthOptions } from '../src/index.js'
 import { fakeServer, type FakeServer, type FakeServerOptions } from '../src/testing.js'
 
 // A browser with tabs, for tests with fake timers: locks, channels, cookies and events as a browser has them.
+
+/** Time stands still in tests, and moves when it is told to. */
+export function stopTime(): void {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'], now: Date.UTC(2026, 0, 1) })
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+      const limit = new AbortController()
+      setTimeout(() => limit.abort(new DOMException('The time is over.', 'TimeoutError')), ms)
+      return limit.signal
+    })
+  })
+  afterEach(() => {
+    vi.restoreAllMocks()
+    vi.useRealTimers()
+  })
+}
+
+/** Lets everything happen that happens within a time. */
+export const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms)
+
+/** The result of something that needs time to pass. */
+export async function after<T>(ms: number, work: Promise<T>): Promise<T> {
+  const caught = work.then(
+    (value) => () => value,
+    (error: unknown) => () => {
+      throw error
+    },
+  )
+  await pass(ms)
+  return (await caught)()
+}
+
+/** Tabs of a browser in which somebody is signed in. Requests are not renewed on their way unless that is asked for. */
+export async function signedIn(count = 1, options: WorldOptions = {}, authOptions: AuthOptions = {}) {
+  const w = world({ transparentRenewal: false, ...options })
+  w.server.signIn()
+  const tabs = Array.from({ length: count }, () => w.open(authOptions))
+  await after(100, Promise.all(tabs.map(({ auth }) => auth.load())))
+  const [tab] = tabs as [Tab]
+  return { w, server: w.server, tabs, tab, auth: tab.auth }
+}
 
 export const origin = 'https://app.example.com'
 
@@ -155,8 +197,8 @@ export function world(options: WorldOptions = {}): World {
           get cookie() {
             return server.cookie
           },
-          get visibilityState() {
-            return visible ? 'visible' : 'hidden'
+          get hidden() {
+            return !visible
           },
         },
         navigator: {
@@ -166,11 +208,10 @@ export function world(options: WorldOptions = {}): World {
           ...(options.locks !== false && { locks: locks.of(state) as unknown as Pick<LockManager, 'request'> }),
         },
         BroadcastChannel: options.channels === false ? undefined : TabChannel,
-        addEventListener(type, listener) {
-          listeners.set(type, (listeners.get(type) ?? new Set()).add(listener))
-        },
-        removeEventListener(type, listener) {
-          listeners.get(type)?.delete(listener)
+        addEventListener(type, listener, { signal }) {
+          const set = listeners.get(type) ?? new Set()
+          listeners.set(type, set.add(listener))
+          signal.addEventListener('abort', () => set.delete(listener))
         },
         ...place,
       }

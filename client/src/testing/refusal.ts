@@ -10,6 +10,8 @@ const table: Partial<Record<Code, [status: number, action: Problem['action'], de
   refresh_missing: [401, 'login', 'There is no refresh token to renew the session with. Sign in.'],
   session_ended: [401, 'login', 'The session has ended. Sign in again.'],
   session_reused: [401, 'login', "A copy of this session's refresh token was used, so the session was ended."],
+  token_revoked: [401, 'login', 'The session this token belongs to has ended. Sign in again.'],
+  step_up_required: [401, 'login', 'This needs a sign-in that is more recent. Sign in again.'],
   csrf_failed: [403, 'fix_request', "The X-CSRFToken header is missing or not this session's."],
   rate_limited: [429, 'retry', 'Too many requests. Wait and try again.'],
   validation_failed: [422, 'fix_request', 'The request cannot be taken as it is.'],
