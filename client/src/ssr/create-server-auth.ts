@@ -11,7 +11,7 @@ import { createForward } from './forward.js'
 /** What of the server's answer goes into the page. */
 const shown = ['user', 'access_expiration', 'access_expires_in', 'refresh_expiration'] as const
 
-export interface ServerAuthOptions extends Pick<AuthOptions, 'authPath' | 'csrfHeader'> {
+export interface ServerAuthOptions extends Pick<AuthOptions, 'authPath'> {
   /** The `Cookie` header of the browser's request. It goes to the server at `baseUrl` and nowhere else. */
   cookie: string | null | undefined
   /** Where the server is, as its `public_url` says. For another address on the way to it give `headers` the public `host`. */
@@ -60,11 +60,11 @@ export interface ServerAuth {
  * It never throws because the server does not answer; it throws when the options are wrong.
  */
 export async function createServerAuth(options: ServerAuthOptions): Promise<ServerAuth> {
-  const { cookie, baseUrl, authPath = '/auth', csrfHeader } = options
+  const { cookie, baseUrl, authPath = '/auth' } = options
   const cookies = createCookies(cookie ?? '')
   const root = new URL(baseUrl).origin + authPath
   const fetch = createForward(cookies, root, options)
-  const auth = createAuthIn({ fetch }, { baseUrl, authPath, ...(csrfHeader && { csrfHeader }) })
+  const auth = createAuthIn({ fetch }, { baseUrl, authPath })
   const signal = options.signal ?? AbortSignal.timeout(10_000)
 
   let state: SessionState | null = null
