@@ -1,17 +1,16 @@
 import type { Session } from '@tokenjar/client'
-import { useAuth } from '@tokenjar/client/react'
 import { useCallback, useEffect, useState, type FormEvent } from 'react'
 import { useAnnounce } from './announce'
+import { sessions } from './auth'
 import { explain } from './explain'
 import { usePageTitle } from './usePageTitle'
 
 export function SessionsPage() {
-  const { sessions } = useAuth()
   const announce = useAnnounce()
   const heading = usePageTitle('Sessions')
   const [list, setList] = useState<Session[] | null>(null)
 
-  const load = useCallback(async (signal?: AbortSignal) => setList(await sessions.list({ signal })), [sessions])
+  const load = useCallback(async (signal?: AbortSignal) => setList(await sessions.list({ signal })), [])
   useEffect(() => {
     const gone = new AbortController()
     load(gone.signal).catch((error) => gone.signal.aborted || announce(explain(error)))
@@ -59,7 +58,6 @@ export function SessionsPage() {
 }
 
 function Item({ session, change }: { session: Session; change: (work: () => Promise<string>) => Promise<void> }) {
-  const { sessions } = useAuth()
   const what = session.name || session.user_agent || 'An unknown device'
 
   function rename(event: FormEvent<HTMLFormElement>) {
