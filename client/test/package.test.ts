@@ -1,94 +1,78 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { gzipSync } from 'node:zlib'
-import { build } from 'esbuild'
-import { publint } from 'publint'
-import { formatMessage } from 'publint/utils'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-// The package as npm would publish it, in a project that has installed it.
+// The package as it is published: built into a folder of its own, so that no test depends on what was built before.
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const project = mkdtempSync(join(tmpdir(), 'tokenjar-package-'))
-const installed = join(project, 'node_modules/@tokenjar/client')
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-const peers = Object.keys(manifest.peerDependencies)
-const run = (cwd: string, command: string, ...args: string[]) => execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+const root = join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '..')
+const bin = (name: string) => join(root, 'node_modules/.bin', name)
+let built: string
 
 beforeAll(() => {
-  const [{ filename }] = JSON.parse(run(root, 'npm', 'pack', '--json', '--silent', '--pack-destination', project).replace(/^[^[]*/, ''))
-  mkdirSync(installed, { recursive: true })
-  run(project, 'tar', 'xf', join(project, filename), '-C', installed, '--strip-components=1')
-  for (const name of [...peers, '@types', 'csstype', '@vue']) symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name))
-}, 120_000)
-afterAll(() => rmSync(project, { recursive: true, force: true }))
+  built = mkdtempSync(join(tmpdir(), 'tokenjar-client-'))
+  execFileSync(bin('tsc'), ['-p', join(root, 'tsconfig.build.json'), '--outDir', join(built, 'dist')], { cwd: root })
+}, 300_000)
+afterAll(() => rmSync(built, { recursive: true, force: true }))
 
-/** What a page has to load for these exports: bundled, minified, packed. What it has anyway does not count. */
-async function weigh(...lines: string[]) {
-  const { outputFiles } = await build({
-    stdin: { contents: lines.join('\n'), resolveDir: project },
-    bundle: true, minify: true, format: 'esm', target: 'es2022', write: false, logLevel: 'error', external: peers, legalComments: 'none',
-  })
-  return gzipSync(outputFiles[0]!.contents, { level: 9 }).length
-}
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-const all = (entry: string) => `export * from '${entry}'`
-const core = all('@tokenjar/client')
+describe('the package', () => {
+  test('CL-10 the types of the wire are those of the OpenAPI document', async () => {
+    const made = execFileSync(bin('openapi-typescript'), [join(root, '../httpapi/openapi.golden.json')], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    expect(readFileSync(join(root, 'src/api.ts'), 'utf8'), 'npm run api makes src/api.ts anew').toBe(made)
+  }, 60_000)
 
-describe('the package', { timeout: 120_000 }, () => {
-  test.each(['react', 'vue'])('%s adds at most 1 KB to it', async (name) => {
-    expect((await weigh(core, all('@tokenjar/client/' + name))) - (await weigh(core))).toBeLessThanOrEqual(1024)
-  })
-
-  test('a server that renders pages adds at most 2 KB', async () => {
-    expect((await weigh(core, all('@tokenjar/client/ssr'))) - (await weigh(core))).toBeLessThanOrEqual(2048)
-  })
-
-  test('what is not used is not loaded', async () => {
-    expect(await weigh("import '@tokenjar/client'", "import '@tokenjar/client/react'", "import '@tokenjar/client/vue'")).toBeLessThan(40)
-    expect(await weigh("export { AuthError } from '@tokenjar/client'")).toBeLessThan(500)
-  })
-
-  test('an adapter brings no peer but its own', () => {
-    for (const [name, others] of [['react', /from '(vue|axios)/], ['vue', /from '(react|axios|vue-router)/], ['ssr', /from '(react|vue|axios|node:)/]] as const) {
-      const files = run(installed, 'sh', '-c', `cat dist/${name}.js dist/${name}/*.js`)
-      expect(files).not.toMatch(others)
+  test('it has no dependencies', () => {
+    expect(manifest.dependencies).toBe(undefined)
+    expect(manifest.sideEffects).toBe(false)
+    for (const file of readdirSync(join(built, 'dist'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'))) {
+      const text = readFileSync(join(built, 'dist', file), 'utf8')
+      for (const [, from] of text.matchAll(/^(?:import|export) .*? from '([^']+)'/gm)) {
+        expect(from, file).toMatch(/^\.\.?\/|^axios$|^react$|^vue$/)
+      }
     }
   })
 
-  test('publint has nothing to say', async () => {
-    const { messages, pkg } = await publint({ pkgDir: installed, pack: false, strict: true })
-    expect(messages.map((message) => formatMessage(message, pkg!, { color: false }))).toEqual([])
+  test('every entry point that is built is what the manifest says', () => {
+    for (const [name, target] of Object.entries<{ types: string; default: string }>(manifest.exports)) {
+      if (name === './package.json' || !existsSync(join(root, 'src', (name.slice(2) || 'index') + '.ts'))) continue
+      expect(existsSync(join(built, target.default)), target.default).toBe(true)
+      expect(existsSync(join(built, target.types)), target.types).toBe(true)
+    }
+  })
+
+  test.each(['index', 'testing'])('%s is imported where there is no page, and touches none while it is', async (name) => {
+    const text = `
+      for (const name of ['window', 'document', 'navigator', 'location', 'localStorage', 'BroadcastChannel', 'addEventListener', 'fetch']) {
+        Object.defineProperty(globalThis, name, { get() { throw new Error(name + ' is touched') } })
+      }
+      const all = await import( ${JSON.stringify(join(built, 'dist', name + '.js'))}); console.log(Object.keys(all).sort().join())`
+    const found = execFileSync(process.execPath, ['--input-type=module', '-e', text], { encoding: 'utf8' }).trim()
+    expect(found).toBe(
+      { index: 'AuthError,account,createAuth,onExpiring,openEvents,openSocket,retryQuery,returnTo', testing: 'fakeServer' }[name],
+    )
   })
 
   test.each([
-    ['bundler', 'esnext'],
-    ['node16', 'node16'],
-  ])('types resolve under moduleResolution %s', (moduleResolution, module) => {
-    cpSync(join(root, 'test-d'), join(project, 'src'), { recursive: true })
-    writeFileSync(join(project, 'package.json'), '{"type":"module","private":true}')
-    writeFileSync(
-      join(project, 'tsconfig.json'),
-      JSON.stringify({
-        compilerOptions: { target: 'es2022', module, moduleResolution, strict: true, exactOptionalPropertyTypes: true, noEmit: true, skipLibCheck: true, types: [], lib: ['es2022', 'dom', 'dom.iterable'] },
-        include: ['src'],
-      }),
-    )
-    let said = ''
-    try {
-      run(project, process.execPath, join(root, 'node_modules/typescript/bin/tsc'), '-p', '.')
-    } catch (error) {
-      said = String((error as { stdout: string }).stdout)
-    }
-    expect(said).toBe('')
+    ['createAuth', 'index', 4096],
+    ['withAuth', 'axios', 1024],
+  ])('%s of %s is %i bytes at most, bundled, minified and gzipped', async (name, file, budget) => {
+    const { sizes } = await import('../size.mjs')
+    const [found] = await sizes([[name, `export { ${name} } from '${join(built, 'dist', file + '.js')}'`, budget]])
+    const bytes = found!.bytes
+    expect(bytes).toBeLessThanOrEqual(budget)
+    expect(bytes).toBeGreaterThan(100)
   })
 
-  test('Node can import every entry point', () => {
-    const names = Object.keys(manifest.exports).filter((entry) => !/json/.test(entry)).map((entry) => '@tokenjar/client' + entry.slice(1))
-    const script = `for (const name of ${JSON.stringify(names)}) if (!Object.keys(await import(name)).length) throw name`
-    run(project, process.execPath, '--input-type=module', '-e', script)
+  test('the lock file names no registry', () => {
+    expect(readFileSync(join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved"|https?:\/\/registry/)
+  })
+
+  test('every source file holds its own rules about tokens: none is kept outside of memory', () => {
+    for (const file of readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))) {
+      expect(readFileSync(join(root, 'src', file), 'utf8'), file).not.toMatch(/localStorage|sessionStorage|indexedDB|document\.cookie\s*=|console\./)
+    }
   })
 })

@@ -128,9 +128,13 @@ for (const name of applications) {
 
     test('an address that leads elsewhere does not', async (t) => {
       const site = await start(t, name);
-      const page = await open(await openContext(t), site, '/sign-in?next=' + encodeURIComponent('//evil.example/'));
-      await signIn(page, site);
-      assert.equal(page.url(), site.origin + '/');
+      const context = await openContext(t);
+      for (const next of ['//evil.example/', '/.//evil.example/', 'https://evil.example/']) {
+        const page = await open(context, site, '/sign-in?next=' + encodeURIComponent(next));
+        if (next.startsWith('//')) await signIn(page, site); // whoever is signed in already is sent on at once
+        else await page.getByRole('heading', { name: 'Your note' }).waitFor();
+        assert.equal(page.url(), site.origin + '/');
+      }
     });
 
     test('whoever is signed in never sees the form, however late the server answers', async (t) => {
