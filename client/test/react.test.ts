@@ -144,7 +144,7 @@ describe('useSession', () => {
     function Page() {
       const [n, set] = useState(0)
       again = set
-      useSession({ onExpired: ({ user, reason }) => void told.push(`${n} ${user.username} ${reason}`) })
+      useSession({ onExpired: ({ user }) => void told.push(`${n} ${user.username}`) })
       return null
     }
     await draw(h(Page), { strict: true })
@@ -153,11 +153,11 @@ describe('useSession', () => {
     server.endSession()
     await act(async () => void (await auth.fetch('/api/note')))
     await act(async () => again(2))
-    expect(told).toEqual(['1 ada session_ended'])
+    expect(told).toEqual(['1 ada'])
     await act(async () => void (await auth.login(ada)))
     server.endSession()
     await act(async () => void (await auth.fetch('/api/note')))
-    expect(told).toEqual(['1 ada session_ended', '2 ada session_ended'])
+    expect(told).toEqual(['1 ada', '2 ada'])
   })
 
   test('signing out is no end without the wish of the user', async () => {
