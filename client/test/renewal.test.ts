@@ -95,6 +95,15 @@ describe('the grace', () => {
     expect(w.seen(refreshPath)).toHaveLength(before + 1)
   })
 
+  test('after the clock was put back no token is young for hours', async () => {
+    const { w, auth } = await signedIn()
+    await after(10_500, auth.refresh())
+    const before = w.seen(refreshPath).length
+    vi.setSystemTime(Date.now() - 7 * 3600_000)
+    expect(await after(100, auth.refresh())).toEqual({ outcome: 'refreshed' })
+    expect(w.seen(refreshPath)).toHaveLength(before + 1)
+  })
+
   test('a server that refuses every new token is asked for one once in the grace, not once for each request', async () => {
     const { w, server, auth } = await signedIn()
     server.refuse('token_expired', { times: 1000, path: '/api/broken' })
