@@ -1,0 +1,143 @@
+import { abortable } from './abortable.js'
+import type { Address } from './address.js'
+import type { Answer, AuthRequestInit, CallOptions, Guarded } from './auth.js'
+import type { Csrf } from './csrf.js'
+import { AuthError, type ErrorCode } from './error.js'
+import type { Host } from './host.js'
+import type { AuthOptions } from './options.js'
+import { known, refreshed } from './outcome.js'
+import type { SessionCore } from './session.js'
+import type { Store } from './store.js'
+import type { Problem } from './wire.js'
+
+/** Only answers of the server itself carry it. A 401 without it is somebody else's, and no reason to do anything. */
+const problemHeader = 'X-Tokenjar-Problem'
+
+const csrfHeader = 'X-CSRFToken'
+
+/** After so many milliseconds without an answer to a question of the client's own there is none. */
+const patience = 10_000
+
+/** A request of the client's own: the CSRF token goes with it, and a 401 is its answer. */
+interface Plain {
+  plain?: boolean | undefined
+}
+
+/** What goes over the network, and what happens around it. */
+export interface Http {
+  guard<T extends Answer>(request: Guarded & Plain, attempt: (headers: Record<string, string> | null) => Promise<T>): Promise<T>
+  fetch(input: RequestInfo | URL, init?: AuthRequestInit & Plain): Promise<Response>
+  /** Calls an operation of the server's and reads the answer. Throws AuthError, or the signal's reason. */
+  call(method: string, path: string, options?: CallOptions & Plain & { body?: unknown; passive?: boolean }): Promise<any>
+}
+
+export function createHttp(host: Host, options: AuthOptions, address: Address, csrf: Csrf, session: SessionCore, store: Store): Http {
+  let refused = 0 // until then a 401 is no reason to renew
+  const { fetch: pass = (...args) => host.fetch(...args) } = options
+  let asking: Promise<string> | undefined
+
+  /** Gets the CSRF token from the server, '' when there is none: then the request itself will say what is wrong. */
+  const ask = () =>
+    (asking ??= call('GET', '/csrf', { plain: true })
+      .then(({ csrf_token }) => csrf_token, () => '')
+      .then((token) => (csrf.keep(token), token))
+      .finally(() => (asking = undefined)))
+
+  const guard: Http['guard'] = async ({ url, method = 'GET', replayable = true, park = options.park, passive, signal, plain }, attempt) => {
+    if (!address.own(url)) return attempt(null)
+    const { owner } = session
+    // Nothing is sent as somebody else, and no answer given to somebody else.
+    const same = () => {
+      if (!plain && session.owner !== owner) throw new AuthError('session_ended')
+    }
+    const parked = () => park && !plain && store.is('expired') && session.owner === owner
+    const send = (token: string) => attempt({ ...(token && { [csrfHeader]: token }), ...(passive && { 'X-Passive': '1' }) } as {})
+    const unsafe = !/^(get|head|options)$/i.test(method)
+
+    if (!plain && !passive) session.touch()
+    let asked = ''
+    for (let again = true; ; ) {
+      if (parked()) {
+        await abortable(store.until(() => !parked()), signal)
+        again = true
+      }
+      same()
+      const { generation } = session
+      const result = await send(unsafe ? csrf.token() || (store.is('authenticated') ? await ask() : '') : '')
+      const code = result.headers.get(problemHeader)
+      if (code === 'csrf_failed' && replayable && !asked && (asked = await ask())) continue
+      same()
+      if (plain || result.status !== 401 || !code || store.is('anonymous')) return result
+      const { action }: Partial<Problem> = await (result.clone?.() ?? result).json().catch(() => ({}))
+      let next
+      if (action === 'refresh') {
+        // A new token that is refused like the old one: another would be as well, so for a while nobody asks for one.
+        if (!again) refused = Date.now() + session.grace
+        if (Date.now() < refused) return result
+        next = session.renew(generation, true)
+      }
+      // A sign-in that is too old for one request is no end of the session.
+      else if (action === 'login' && code !== 'step_up_required') next = session.check(code as ErrorCode)
+      else return result
+      const outcome = known(await abortable(next, signal))
+      same()
+      if (outcome === refreshed ? !again : !parked()) return result
+      if (!replayable) throw new AuthError('body_not_replayable')
+      again = false
+    }
+  }
+
+  const fetch: Http['fetch'] = (input, { park, passive, plain, ...init } = {}) => {
+    const request = input instanceof Request ? input : undefined
+    const url = request?.url ?? String(input)
+    return guard<Response>(
+      {
+        url,
+        park,
+        passive,
+        plain,
+        method: init.method ?? request?.method,
+        signal: init.signal ?? request?.signal,
+        // A Request is kept until its answer is there. A stream is not: it may be larger than the memory.
+        replayable: !(init.body instanceof ReadableStream),
+      },
+      (extra) => {
+        if (!extra) return pass(input, init)
+        const own = address.own(url)!
+        const headers = new Headers(init.headers ?? request?.headers)
+        for (const name in extra) headers.set(name, extra[name]!)
+        const all: RequestInit = { ...init, headers }
+        if (own.origin !== host.location?.origin) all.credentials ??= 'include'
+        // A redirect to another origin would take the token along.
+        else if (extra[csrfHeader]) all.mode ??= 'same-origin'
+        return pass(request?.clone() ?? own, all)
+      },
+    )
+  }
+
+  const call: Http['call'] = async (method, path, { body, signal, plain, passive } = {}) => {
+    let response: Response | undefined
+    let answer
+    let cause
+    try {
+      response = await fetch(address.root + path, {
+        method,
+        plain,
+        passive,
+        body: body ? JSON.stringify(body) : null,
+        headers: body ? { 'Content-Type': 'application/json' } : {},
+        cache: 'no-store',
+        signal: signal ?? (plain ? AbortSignal.timeout(patience) : null),
+      })
+      answer = await response.json()
+      if (response.ok) return answer
+    } catch (error) {
+      if (signal?.aborted || error instanceof AuthError) throw error
+      cause = error
+    }
+    const code = cause ? null : (response!.headers.get(problemHeader) as ErrorCode | null)
+    throw new AuthError(code ?? 'network', Number(response?.headers.get('Retry-After')) || 0, code ? answer : undefined, cause)
+  }
+
+  return { guard, fetch, call }
+}

@@ -1,0 +1,34 @@
+import type { Auth } from './auth.js'
+import { keepOpen, type KeepOpenOptions, type Stream } from './keep-open.js'
+
+/**
+ * Opens a WebSocket and opens it anew when it ends, until the session ends. The server closes a WebSocket with 4401 when its
+ * session is over or its claims have changed; and it never renews a session on the way of a handshake, so that is done before.
+ *
+ * @example
+ * const stream = openSocket(auth, '/api/live', (socket) => {
+ *   socket.onmessage = ({ data }) => show(data)
+ * })
+ */
+export function openSocket(
+  auth: Pick<Auth, 'ensure' | 'refresh'>,
+  url: string | URL,
+  opened: (socket: WebSocket) => void,
+  options: KeepOpenOptions & { protocols?: string | string[] } = {},
+): Stream {
+  return keepOpen(
+    auth,
+    (ended) => {
+      const address = new URL(url, location.href)
+      address.protocol = address.protocol.replace('http', 'ws')
+      const socket = new WebSocket(address, options.protocols)
+      socket.addEventListener('open', () => {
+        ended.opened()
+        opened(socket)
+      })
+      socket.addEventListener('close', ({ code }) => ended(code === 4401))
+      return socket
+    },
+    options,
+  )
+}
