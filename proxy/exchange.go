@@ -71,7 +71,7 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
 	x.judged = g.judges && x.identity.UserID != ""
 	x.holder = r.proxy.seeds.holder(x.identity, x.client)
 	x.room = r.to.places
-	most := r.share
+	most := r.to.share
 	if x.socket {
 		x.room, most = r.streams, r.ofStream
 	}

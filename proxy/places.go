@@ -14,7 +14,7 @@ import (
 //
 // So that nobody keeps the others out, each has a share of them:
 //
-//   - a session a quarter, at most 64: ten times the connections that a browser opens to one host over HTTP/1.1
+//   - a session a quarter, at most 128: as many requests as a browser sends at once over HTTP/2, which ends in front of us
 //   - all sessions of a user together a quarter, since signing in again is easy
 //   - an address, of those who are not signed in, a half: behind it may be a whole office, or everybody, if nobody has said
 //     which proxies to trust
@@ -54,7 +54,7 @@ type share struct{ session, user, address int }
 
 const (
 	smallShare   = 16
-	sessionShare = 64
+	sessionShare = 128
 )
 
 // newShare returns the shares of a number of places. perSession is that of a session if it is not 0; then a user has no less.

@@ -15,8 +15,8 @@ func TestShares(t *testing.T) {
 		places, perSession int
 		want               share
 	}{
-		{DefaultMaxRequests, 0, share{64, 128, 256}},
-		{DefaultMaxStreams, 0, share{64, 2500, 5000}},
+		{DefaultMaxRequests, 0, share{128, 128, 256}},
+		{DefaultMaxStreams, 0, share{128, 2500, 5000}},
 		{100, 0, share{25, 25, 50}},
 		{40, 0, share{16, 16, 20}},
 		{16, 0, share{16, 16, 16}},

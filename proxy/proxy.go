@@ -83,7 +83,6 @@ type route struct {
 	handlers map[string]http.Handler  // by method
 	forward  *httputil.ReverseProxy
 	to       *service
-	share    share // of the requests that the service gets
 	streams  *places
 	ofStream share
 }
@@ -174,7 +173,6 @@ func (p *Proxy) newRoute(cfg Config, r Route, cookies *cookie.Policy, services s
 		base: strings.TrimSuffix(upstream.EscapedPath(), "/"), prefix: strings.TrimSuffix(r.Path, "/"),
 		to: services[serviceName(upstream)], streams: newPlaces(r.MaxStreams), ofStream: newShare(r.MaxStreams, r.MaxPerSession),
 	}
-	built.share = newShare(built.to.places.most(), r.MaxPerSession)
 	if cfg.Guard == nil && built.usesGuard() {
 		return nil, errors.New("Auth: needs Config.Guard, unless it is none")
 	}

@@ -95,7 +95,7 @@ type Route struct {
 	MaxStreams int
 	// MaxPerSession is how many requests one session may have under way at once, and how many streams open. Others are 429.
 	// Raise it for programs that sign in and ask for much at a time. Default: a quarter of MaxRequests, and of MaxStreams, at
-	// least 16 and at most 64.
+	// least 16 and at most 128. All routes to one Upstream share the most of theirs for requests.
 	//
 	// All sessions of one user together have a quarter, or MaxPerSession if that is more; and all who are not signed in and have
 	// one address, or are in one IPv6 network of 64 bits, a half; each 16 at least.

@@ -12,6 +12,7 @@ import (
 type service struct {
 	name   string // scheme, host and port
 	places *places
+	share  share
 	outage outage
 	pools  map[pool]http.RoundTripper
 }
@@ -24,9 +25,11 @@ type pool struct {
 // services are all that routes lead to, by their names.
 type services map[string]*service
 
-// newServices finds the services of routes. One gets as many requests at once as the least of its routes allows.
+// newServices finds the services of routes. One gets as many requests at once as the least of its routes allows, and of those
+// a session as many as the most of them: its requests are counted together, so by its own limit one route would be shut by what
+// goes on behind another.
 func newServices(routes []Route) services {
-	most := map[string]int{}
+	most, perSession := map[string]int{}, map[string]int{}
 	for _, r := range routes {
 		u, err := url.Parse(r.Upstream)
 		if err != nil || r.MaxRequests < 0 { // is refused
@@ -34,10 +37,11 @@ func newServices(routes []Route) services {
 		}
 		name, own := serviceName(u), orDefault(r.MaxRequests, DefaultMaxRequests)
 		most[name] = min(orDefault(most[name], own), own)
+		perSession[name] = max(perSession[name], r.MaxPerSession)
 	}
 	all := services{}
 	for name, n := range most {
-		all[name] = &service{name: name, places: newPlaces(n), pools: map[pool]http.RoundTripper{}}
+		all[name] = &service{name: name, places: newPlaces(n), share: newShare(n, perSession[name]), pools: map[pool]http.RoundTripper{}}
 	}
 	return all
 }

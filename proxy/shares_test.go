@@ -36,6 +36,7 @@ func at(address string) func(*http.Request) {
 type crowd struct {
 	t     *testing.T
 	app   *tokenjartest.App
+	path  string
 	ctx   context.Context
 	leave context.CancelFunc
 	all   sync.WaitGroup
@@ -43,7 +44,7 @@ type crowd struct {
 
 func newCrowd(t *testing.T, app *tokenjartest.App) *crowd {
 	ctx, leave := context.WithCancel(t.Context())
-	c := &crowd{t: t, app: app, ctx: ctx, leave: leave}
+	c := &crowd{t: t, app: app, path: "/x", ctx: ctx, leave: leave}
 	t.Cleanup(c.gone)
 	return c
 }
@@ -58,7 +59,7 @@ func (c *crowd) gone() {
 func (c *crowd) come(s *rawService, who *tokenjartest.Client, n int, change func(*http.Request)) {
 	before := s.requests.Load()
 	for range n {
-		r, err := http.NewRequestWithContext(c.ctx, "GET", c.app.URL+"/x", nil)
+		r, err := http.NewRequestWithContext(c.ctx, "GET", c.app.URL+c.path, nil)
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -117,6 +118,20 @@ func TestNoClientHoldsAllPlacesOfAService(t *testing.T) { // R-01
 	for p.Held() > 0 {
 		runtime.Gosched()
 	}
+}
+
+func TestARouteIsNotShutByWhatGoesOnBehindAnother(t *testing.T) {
+	s := newRawService(t, saying(""))
+	app, _ := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, MaxRequests: 80, MaxPerSession: 40},
+		proxy.Route{Path: "/y", Upstream: s.URL})
+	ada, home := app.SignIn("ada"), at("192.0.2.1")
+	reports := newCrowd(t, app)
+	reports.come(s, ada, 39, home)
+	quick := newCrowd(t, app)
+	quick.path = "/y"
+	quick.come(s, ada, 1, home)
+	ada.Get("/y", home).Want(429)
+	ada.Get("/x", home).Want(429)
 }
 
 func TestNoClientHoldsAllStreamsOfARoute(t *testing.T) {

@@ -178,18 +178,18 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
     }))
   }
 
-  const look = async (turn: number, reason: ErrorCode = 'session_ended'): Promise<Outcome> => {
+  const look = async (turn: number, reason: ErrorCode = 'session_ended', sure?: boolean): Promise<Outcome> => {
     const { generation } = core
     try {
       const state: SessionState = await call('GET', '/session', { plain: true })
       if (turn !== era) return check(reason)
-      const current = generation === core.generation
       if (state.authenticated) {
-        if (current) learn(state, false)
+        if (generation === core.generation) learn(state, false)
         enter(state.user!)
       } else if (state.authenticated !== false) throw 0
-      else if (!current) return look(turn, reason)
       else if (store.is('authenticated')) {
+        // The question may have gone with cookies that other tabs have renewed twice while it was on its way.
+        if (!sure) return look(turn, reason, true)
         leave(reason)
         tabs.tell('changed')
       } else if (!store.is('expired')) leave()

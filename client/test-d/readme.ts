@@ -5,4 +5,12 @@ const auth = createAuth()
 await auth.login({ username: 'ada', password: 'correct horse battery staple' })
 const orders = await auth.fetch('/api/orders')
 
-export { orders }
+declare const letter: string
+declare function showWarning(expiresAt: number, stay: () => void): void
+
+const saved = await auth.fetch('/api/letters', { method: 'POST', body: letter, park: true })
+
+const { onExpiring } = await import('@tokenjar/client')
+onExpiring(auth, (expiresAt) => showWarning(expiresAt, () => auth.extend()))
+
+export { orders, saved }

@@ -51,7 +51,7 @@ describe('withAuth', () => {
   test('a session that has ended is the error axios makes of it, and the page knows', async () => {
     const { api, server, auth } = await inPage()
     server.endSession()
-    await expect(after(100, api.get('/x'))).rejects.toMatchObject({ response: { status: 401, data: { code: 'session_ended' } } })
+    await expect(after(100, api.get('/x'))).rejects.toMatchObject({ response: { status: 401, data: { code: 'token_revoked' } } })
     expect(auth.getSnapshot().status).toBe('expired')
   })
 

@@ -15,7 +15,7 @@ describe('signing in again in place', () => {
     server.endSession()
     const requests = [1, 2, 3].map((n) => auth.fetch('/api/letters', { method: 'POST', body: 'letter ' + n }))
     await pass(1000)
-    expect(auth.getSnapshot()).toMatchObject({ status: 'expired', user: { username: 'ada' }, reason: 'session_ended' })
+    expect(auth.getSnapshot()).toMatchObject({ status: 'expired', user: { username: 'ada' }, reason: 'token_revoked' })
     await pass(600_000)
     expect(got).toEqual([])
     await after(100, auth.login(ada))

@@ -141,7 +141,7 @@ describe('all tabs', () => {
     server.endSession('session_reused')
     expect((await after(100, tabs[0]!.auth.fetch('/api/x'))).status).toBe(401)
     expect(tabs.map(({ auth }) => auth.getSnapshot().status)).toEqual(Array(3).fill('expired'))
-    expect(tabs[0]!.auth.getSnapshot().reason).toBe('session_reused')
+    expect(tabs[0]!.auth.getSnapshot().reason).toBe('token_revoked')
   })
 
   test('without channels a tab finds out when it is seen again', async () => {
@@ -163,6 +163,48 @@ describe('all tabs', () => {
     await after(10, tabs[1]!.auth.login(credentials))
     await pass(10_000)
     expect(tabs.map(({ auth }) => auth.getSnapshot().status)).toEqual(['authenticated', 'authenticated'])
+  })
+
+  test('CL-09 an answer from before the sign-out does not show the user again', async () => {
+    let hold = () => {}
+    let holding = false
+    const { auth, tab } = await signedIn(1, {
+      network: async (request, phase) => {
+        if (holding && phase === 'answered' && request.url.endsWith('/session')) await new Promise<void>((go) => (hold = go))
+      },
+    })
+    holding = true
+    const late = auth.load()
+    await pass(10)
+    holding = false
+    await after(10, auth.logout())
+    const seen = statuses(tab.auth)
+    hold()
+    expect((await after(100, late)).status).toBe('anonymous')
+    expect(new Set(seen)).toEqual(new Set(['anonymous']))
+  })
+
+  test('a question that went with cookies of two renewals ago signs nobody out', async () => {
+    let hold = () => {}
+    let holding = false
+    const { auth, server } = await signedIn(1, {
+      channels: false,
+      network: async (request, phase) => {
+        if (holding && phase === 'sent' && request.url.endsWith('/session')) await new Promise<void>((go) => (hold = go))
+      },
+    })
+    server.advanceTo('access-expired')
+    holding = true
+    const late = auth.load()
+    await pass(10)
+    holding = false
+    const renew = { method: 'POST', headers: { 'X-CSRFToken': server.cookie.split('=')[1]! } }
+    for (let i = 0; i < 2; i++) expect((await server.fetch('/auth/token/refresh', renew)).status).toBe(200)
+    const seen = statuses(auth)
+    hold()
+    expect((await after(100, late)).status).toBe('authenticated')
+    expect(seen).not.toContain('expired')
+    expect(server.requests.slice(-2).map((r) => [r.path, r.session])).toEqual([['/auth/session', 's1.0'], ['/auth/session', 's1.2']])
   })
 
   test('messages of another shape change nothing, and none of ours says who or holds a token', async () => {

@@ -31,9 +31,9 @@ type Route struct {
 	HeaderTimeout  time.Duration `key:"header_timeout" default:"30s" min:"10ms" max:"1h" doc:"From the end of the request to the head of the answer; then 504."`
 	IdleTimeout    time.Duration `key:"idle_timeout" default:"60s" min:"10ms" max:"1h" doc:"How long the service may pause in an answer that is no stream, and in taking what it is sent."`
 	MaxBody        Size          `key:"max_body" default:"10MiB" min:"0" max:"1024GiB" doc:"Size of a request's body at most; 0 is any."`
-	MaxRequests    int           `key:"max_requests" default:"512" min:"1" max:"100000" doc:"Requests the service gets at once, streams apart; others are 503. Of several routes to one service the least counts."`
+	MaxRequests    int           `key:"max_requests" default:"512" min:"1" max:"100000" doc:"Requests the service gets at once, streams apart; others are 503. Of several routes of a frontend to one service the least counts."`
 	MaxStreams     int           `key:"max_streams" default:"10000" min:"1" max:"1000000" doc:"WebSockets and event streams open at once; others are 503."`
-	MaxPerSession  int           `key:"max_per_session" default:"0" min:"0" max:"1000000" doc:"Requests that one session may have under way at once, and streams open; others are 429. Raise it for programs that sign in and ask for much at a time. 0 is a quarter of max_requests, and of max_streams, at least 16 and at most 64. All sessions of a user together have a quarter, or max_per_session if that is more; all at one address who are not signed in a half."`
+	MaxPerSession  int           `key:"max_per_session" default:"0" min:"0" max:"1000000" doc:"Requests that one session may have under way at once, and streams open; others are 429. Raise it for programs that sign in and ask for much at a time. 0 is a quarter of max_requests, and of max_streams, at least 16 and at most 128; of several routes to one service the most counts for requests. All sessions of a user together have a quarter, or max_per_session if that is more; all at one address who are not signed in a half."`
 }
 
 // DefaultRoute returns a route with everything but path and upstream.

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/tokenjar/tokenjar/internal/config"
 	"github.com/tokenjar/tokenjar/internal/sample"
@@ -11,15 +12,19 @@ import (
 // The demo's service is one like any other: on an address of its own, behind a route, with tokens of its own, which it verifies
 // with the published keys.
 
-// addSample listens for the service and adds its route, unless the file that the demo was given leads that path elsewhere.
+// addSample listens for the service and adds its route, unless a route of the file that the demo was given leads that path
+// elsewhere.
 func (s *Server) addSample(cfg *config.Config) (err error) {
 	if s.sample, err = sample.Listen(); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.Path == sample.Path || r.Path == sample.Path+"/" }) {
-		cfg.Routes = append(slices.Clip(cfg.Routes), config.Route{
-			Path: sample.Path, Upstream: s.sample.URL(), Auth: "required", CSRF: "check", Token: "audience",
-		})
+	led := func(r config.Route) bool {
+		return strings.HasPrefix(sample.Path+"/", strings.TrimSuffix(r.Path, "/")+"/")
+	}
+	if !slices.ContainsFunc(cfg.Routes, led) {
+		r := config.DefaultRoute()
+		r.Path, r.Upstream = sample.Path, s.sample.URL()
+		cfg.Routes = append(slices.Clip(cfg.Routes), r)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ export interface FakeServer {
   readonly signedIn: User | null
   /** Signs a user in, as another tab would. */
   signIn(username?: string): User
-  /** Ends the session on the server; the browser keeps its cookies. */
+  /** Ends the session on the server; the browser keeps its cookies. A refresh is told the code, other requests `token_revoked`. */
   endSession(code?: Problem['code']): void
   /** Moves the server's clock on: to the end of the access token, to a minute before the session goes idle, or past that. */
   advanceTo(moment: Moment): void
@@ -170,7 +170,7 @@ export function fakeServer(options: FakeServerOptions = {}): FakeServer {
       }
     }
     session ??= path === '/csrf' ? sessions.spendable(sent.refresh) : undefined
-    if (!session) return refusal(named?.ended ?? 'not_authenticated')
+    if (!session) return refusal(sessions.revoked(sent.access) ? 'token_revoked' : (named?.ended ?? 'not_authenticated'))
     if (!path) {
       const { user } = session
       return (await options.api?.(request, user)) ?? Response.json({ user: user.username, method, path: pathname })

@@ -78,6 +78,11 @@ export class FakeSessions {
     return session
   }
 
+  /** Whether an access token would be good, had its session not been ended. */
+  revoked(token: string | undefined): boolean {
+    return !!this.of(token)?.ended && this.now() < this.accessEnd(token!)
+  }
+
   /** Whether a refresh token could be spent: the newest, or one whose answer may have been lost. */
   spendable(token: string | undefined): FakeSession | undefined {
     const session = this.of(token)
