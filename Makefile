@@ -56,8 +56,24 @@ browser: ## the browser test, where Chromium and Node are found
 	[ -n "$(CHROMIUM)" ] || skip "it needs Chromium"; \
 	command -v node >/dev/null && command -v npm >/dev/null || skip "it needs Node and npm"; \
 	[ -d test/browser/node_modules ] || (cd test/browser && npm ci --no-audit --no-fund) || skip "its packages cannot be installed"; \
+	$(MAKE) --no-print-directory client-build || skip "the client cannot be built"; \
 	go build -o test/browser/node_modules/.tokenjar ./cmd/tokenjar && cd test/browser && \
 	CHROMIUM="$(CHROMIUM)" TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" node --test --test-reporter=spec
+
+.PHONY: client-build
+client-build:
+	@[ -d client/node_modules ] || (cd client && npm ci --no-audit --no-fund)
+	@cd client && npm run --silent build
+
+.PHONY: browsers
+browsers: client-build ## locks, cookies and the back/forward cache in Firefox and WebKit (firefox-esr, webkit2gtk-driver, xvfb)
+	@[ -d test/browsers/node_modules ] || (cd test/browsers && npm ci --no-audit --no-fund)
+	cd test/browsers && node --test --test-reporter=spec
+
+.PHONY: browser-figures
+browser-figures: client-build ## refresh calls for an expiry, and what an expired token costs a request
+	@[ -d test/browser/node_modules ] || (cd test/browser && npm ci --no-audit --no-fund)
+	CHROMIUM="$(CHROMIUM)" node test/browser/figures.mjs
 
 # Where nothing may be missing, the page's copy is not made anew, so that a test finds it to be old.
 .PHONY: client

@@ -106,10 +106,15 @@ export function createHttp(host: Host, options: AuthOptions, address: Address, c
         const own = address.own(url)!
         const headers = new Headers(init.headers ?? request?.headers)
         for (const name in extra) headers.set(name, extra[name]!)
-        const all: RequestInit = { ...init, headers }
-        if (own.origin !== host.location?.origin) all.credentials ??= 'include'
-        // A redirect to another origin would take the token along.
-        else if (extra[csrfHeader]) all.mode ??= 'same-origin'
+        // Unless it says otherwise, a page whose policy is no-referrer says "Origin: null" in mode same-origin (Fetch, section 3.2),
+        // and no server can believe that.
+        const all: RequestInit = { referrerPolicy: 'origin', ...init, headers }
+        // A redirect to another origin would take the token along. From another origin it cannot be told apart: none is followed.
+        const secret = extra[csrfHeader]
+        if (own.origin !== host.location?.origin) {
+          all.credentials ??= 'include'
+          if (secret) all.redirect ??= 'error'
+        } else if (secret) all.mode ??= 'same-origin'
         return pass(request?.clone() ?? own, all)
       },
     )

@@ -86,21 +86,24 @@ export async function startDemo(t, { accessLifetime = '4s' } = {}) {
 }
 
 /**
- * Starts `tokenjar serve` in a folder of its own with one user, and stops it when the test ends. settings are lines of
- * tokenjar.yaml beside those that make it a test.
+ * Starts `tokenjar serve` in a folder of its own with its users, and stops it when the test ends. settings are lines of
+ * tokenjar.yaml beside those that make it a test. origin is what browsers know it by, address where it listens.
  */
-export async function startServe(t, settings) {
+export async function startServe(t, settings, { accessLifetime = '4s', users = ['ada'] } = {}) {
   const folder = mkdtempSync(join(scratch, 'serve-'));
-  const user = { username: 'ada', password: 'correct horse battery staple' };
+  const password = 'correct horse battery staple';
   writeFileSync(join(folder, 'tokenjar.secret'), `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
-  writeFileSync(join(folder, 'tokenjar.yaml'), `listen: 127.0.0.1:0\ntoken: {access_lifetime: 4s}\n${settings}`);
+  writeFileSync(join(folder, 'tokenjar.yaml'), `listen: 127.0.0.1:0\ntoken: {access_lifetime: ${accessLifetime}}\n${settings}`);
   const run = async (...args) => spawn(await binary(), args, { cwd: folder, stdio: ['pipe', 'pipe', 'pipe'] });
-  const create = await run('users', 'create', user.username, '--email', 'ada@example.com', '--password-stdin');
-  let complaint = '';
-  create.stderr.setEncoding('utf8').on('data', (text) => (complaint += text));
-  create.stdin.end(`${user.password}\n`);
-  const [code] = await once(create, 'exit');
-  if (code !== 0) throw new Error(`users create: exit code ${code}: ${complaint}`);
+  for (const name of users) {
+    const create = await run('users', 'create', name, '--email', `${name}@example.com`, '--password-stdin');
+    let complaint = '';
+    create.stderr.setEncoding('utf8').on('data', (text) => (complaint += text));
+    create.stdin.on('error', () => {}); // it may be gone by then: the exit code says so
+    create.stdin.end(`${password}\n`);
+    const [code] = await once(create, 'exit');
+    if (code !== 0) throw new Error(`users create: exit code ${code}: ${complaint}`);
+  }
   const child = await run('serve');
   let output = '';
   const log = [];
@@ -119,13 +122,13 @@ export async function startServe(t, settings) {
   const ready = new Promise((resolve) => {
     child.stdout.setEncoding('utf8').on('data', (text) => {
       output += text;
-      const origin = /http:\/\/localhost:\d+/.exec(output)?.[0];
-      if (origin) resolve(origin);
+      const [, origin, at] = /serves (\S+) \(listening on (\S+)\)/.exec(output) ?? [];
+      if (origin) resolve({ origin, address: `http://${at}` });
     });
   });
-  const origin = await Promise.race([ready, exit]);
-  await Promise.race([answers(`${origin}/auth/session`), exit]);
-  return { origin, folder, ...user };
+  const { origin, address } = await Promise.race([ready, exit]);
+  await Promise.race([answers(`${address}/readyz`), exit]);
+  return { origin, address, folder, username: users[0], password };
 }
 
 async function answers(url) {
@@ -142,11 +145,15 @@ async function answers(url) {
 
 const browsers = new Map();
 
-/** A browser shared by the tests; backForwardCache starts one that keeps left pages alive, as browsers of people do. */
-function browser({ backForwardCache = false } = {}) {
-  if (!browsers.has(backForwardCache)) {
+/**
+ * A browser shared by the tests. backForwardCache starts one that keeps left pages alive, as browsers of people do;
+ * ownProcesses one whose tabs can die or stand still alone.
+ */
+function browser({ backForwardCache = false, ownProcesses = false } = {}) {
+  const kind = `${backForwardCache} ${ownProcesses}`;
+  if (!browsers.has(kind)) {
     browsers.set(
-      backForwardCache,
+      kind,
       playwright.chromium.launch({
         executablePath: chromium,
         headless: true,
@@ -158,13 +165,13 @@ function browser({ backForwardCache = false } = {}) {
           '--disable-background-networking',
           '--disable-component-update',
           '--disable-sync',
-          '--renderer-process-limit=3', // a process per tab is most of what these tests cost
+          ...(ownProcesses ? [] : ['--renderer-process-limit=3']), // a process per tab is most of what these tests cost
         ],
         ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
       }),
     );
   }
-  return browsers.get(backForwardCache);
+  return browsers.get(kind);
 }
 
 export async function cleanUp() {
@@ -172,9 +179,9 @@ export async function cleanUp() {
   rmSync(scratch, { recursive: true, force: true });
 }
 
-/** Opens a fresh profile, watched by the record below, and closes it when the test ends. */
-export async function openContext(t, { backForwardCache, ...options } = {}) {
-  const context = await (await browser({ backForwardCache })).newContext({
+/** Opens a fresh profile, watched by the record below unless it is to be measured, and closes it when the test ends. */
+export async function openContext(t, { backForwardCache, ownProcesses, watched = true, ...options } = {}) {
+  const context = await (await browser({ backForwardCache, ownProcesses })).newContext({
     locale: 'en-GB',
     timezoneId: 'UTC',
     reducedMotion: 'reduce', // a jar that sways in a dozen tabs costs more than the tests
@@ -182,10 +189,10 @@ export async function openContext(t, { backForwardCache, ...options } = {}) {
   });
   context.setDefaultTimeout(15_000);
   t.after(async () => {
-    await settle(context);
+    if (watched) await settle(context);
     await context.close();
   });
-  await watch(context);
+  if (watched) await watch(context);
   return context;
 }
 

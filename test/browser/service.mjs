@@ -4,9 +4,10 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
-/** Starts it; requests are what it got: { method, url, headers, claims }. */
+/** Starts it; requests are what it got: { method, url, headers, claims }. It leads /api/away to where redirect says. */
 export async function startService(t) {
   const requests = [];
+  const service = { requests };
   const sockets = new Set();
   const server = createServer((request, response) => {
     const got = { method: request.method, url: request.url, headers: request.headers, claims: claimsOf(request) };
@@ -16,6 +17,8 @@ export async function startService(t) {
       response.write('data: hello\n\n');
       return;
     }
+    if (request.url.startsWith('/api/closed')) return response.writeHead(401, { 'WWW-Authenticate': 'Bearer' }).end(); // its own refusal
+    if (request.url.startsWith('/api/away')) return response.writeHead(307, { Location: service.redirect }).end();
     response.writeHead(200, { 'Content-Type': 'application/json', 'Set-Cookie': 'access_token=stolen; Path=/' });
     response.end(JSON.stringify({ sub: got.claims?.sub ?? null, jti: got.claims?.jti ?? null, url: request.url }));
   });
@@ -40,7 +43,7 @@ export async function startService(t) {
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://127.0.0.1:${server.address().port}`, requests, sockets };
+  return Object.assign(service, { url: `http://127.0.0.1:${server.address().port}`, sockets });
 }
 
 /** The claims of the bearer, not verified: what the service gets is looked at here, not who signed it. */
