@@ -412,7 +412,8 @@ function hear(answer, fresh) {
   const now = Date.now();
   const of = answer.user?.id ?? life?.of;
   if (life?.of !== of) {
-    life = { of, access: null, text: '', refresh: null, created: 0, ahead: 0, whole: { access: 0, refresh: 0 }, tokens: [], renewals: 0 };
+    const whole = { access: 0, refresh: 0 };
+    life = { of, access: null, text: '', refresh: null, created: 0, ahead: 0, whole, tokens: [], renewals: 0 };
   }
   const text = answer.access_expiration ?? '';
   const { tokens, whole } = life;
