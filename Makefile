@@ -86,6 +86,18 @@ client: ## the TypeScript client: packages, types, tests, build, size and the co
 	{ [ -n "$$TOKENJAR_REQUIRE_ALL" ] || npm run asset; } && \
 	TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" npm test && npm run size
 
+.PHONY: spa
+spa: ## the client's adapters, the example applications in a real browser, and their tutorial, where Chromium and Node are found
+	@skip() { echo "spa test skipped: $$1"; [ -z "$$TOKENJAR_REQUIRE_ALL" ]; exit; }; \
+	[ -n "$(CHROMIUM)" ] || skip "it needs Chromium"; \
+	command -v node >/dev/null && command -v npm >/dev/null || skip "it needs Node and npm"; \
+	for dir in client test/browser test/spa; do [ -d $$dir/node_modules ] || npm --prefix $$dir ci --no-audit --no-fund || skip "its packages cannot be installed"; done; \
+	npm --prefix client run build && npm --prefix client test -- react vue ssr installed && \
+	for dir in examples/spa-react examples/spa-vue; do (cd $$dir && npm ci --no-audit --no-fund && npm run build) || exit; done && \
+	go build -o test/spa/node_modules/.tokenjar ./cmd/tokenjar && (cd examples && go build -o ../test/spa/node_modules/.spa-api ./spa-api) && \
+	(cd test/spa && CHROMIUM="$(CHROMIUM)" TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" SPA_API="$$PWD/node_modules/.spa-api" node --test --test-reporter=spec) && \
+	cd examples && TOKENJAR_SPA_TUTORIAL=1 go test -run Application .
+
 .PHONY: screenshot
 screenshot: ## take the README's pictures of the demo page anew
 	mkdir -p docs/images

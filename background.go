@@ -35,8 +35,8 @@ func (s *Service) Run(ctx context.Context) error {
 		{"note what was used", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return flushEvery, errors.Join(s.flushSeen(ctx), s.flushShared(ctx))
 		}},
-		{"keep the grace of answers open that have not begun", s.waitingEvery(), 3, func(ctx context.Context) (time.Duration, error) {
-			return s.waitingEvery(), s.keepWaiting(ctx)
+		{"note which answers are undelivered", s.undeliveredEvery(), 3, func(ctx context.Context) (time.Duration, error) {
+			return s.undeliveredEvery(), s.noteUndelivered(ctx)
 		}},
 		{"write the audit trail", flushEvery, 3, func(ctx context.Context) (time.Duration, error) {
 			return flushEvery, s.flushAudit(ctx)

@@ -37,7 +37,7 @@ func (s *Service) Bind(ctx context.Context, id Identity) (_ context.Context, can
 	// It may have ended between the judgement and now.
 	if err := s.Ended(id.SessionID); err != nil {
 		s.bound.end(id.SessionID, err)
-	} else if s.claims.outdated(func() string { return id.UserID }, id.claimsGen) {
+	} else if s.claims.stale(func() string { return id.UserID }, id.claimsGen) {
 		s.bound.remove(b)
 		end(ErrTokenExpired)
 	}

@@ -80,7 +80,7 @@ func (s *Service) CheckSessionBy(ctx context.Context, id Identity, check Session
 		if s.Ended(id.SessionID) != nil {
 			return ErrTokenRevoked
 		}
-		if s.claims.outdated(func() string { return id.UserID }, id.claimsGen) {
+		if s.claims.stale(func() string { return id.UserID }, id.claimsGen) {
 			return ErrTokenExpired
 		}
 	}

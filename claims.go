@@ -28,8 +28,8 @@ type raisedClaim struct {
 	until      time.Time // by this node's clock; no older token lives then
 }
 
-// outdated reports whether a token of a generation has claims that have changed since.
-func (c *raisedClaims) outdated(userID func() string, generation int64) bool {
+// stale reports whether a token of a generation has claims that have changed since.
+func (c *raisedClaims) stale(userID func() string, generation int64) bool {
 	if c.count.Load() == 0 {
 		return false
 	}

@@ -57,17 +57,17 @@ func (s *Service) Running() bool { return s.running.Load() }
 // FlushSeen writes the notes of used generations, as Run does every moment.
 func (s *Service) FlushSeen(ctx context.Context) error { return s.flushSeen(ctx) }
 
-// KeepWaiting notes the answers that have not begun, as Run does every moment.
-func (s *Service) KeepWaiting(ctx context.Context) error { return s.keepWaiting(ctx) }
+// NoteUndelivered notes the answers that have not begun, as Run does every moment.
+func (s *Service) NoteUndelivered(ctx context.Context) error { return s.noteUndelivered(ctx) }
 
-// Waiting returns of how many sessions answers have not begun.
-func (s *Service) Waiting() int {
-	s.waiting.mu.Lock()
-	defer s.waiting.mu.Unlock()
-	return len(s.waiting.bySession)
+// UndeliveredSessions returns of how many sessions answers have not begun.
+func (s *Service) UndeliveredSessions() int {
+	s.undelivered.mu.Lock()
+	defer s.undelivered.mu.Unlock()
+	return len(s.undelivered.bySession)
 }
 
-// ClaimsRaised returns how many users' older claims are known to be outdated.
+// ClaimsRaised returns how many users' older claims are known to be stale.
 func (s *Service) ClaimsRaised() int64 { return s.claims.count.Load() }
 
 // PruneStore deletes what is long over, as Run does every minute.

@@ -126,8 +126,8 @@ func keep(s *scene) func(tokenjar.Grant, error) error {
 	}
 }
 
-// outdated reports whether this node takes the claims of what was issued before for old.
-func outdated(s *scene) bool {
+// staleClaims reports whether this node takes the claims of what was issued before for old.
+func staleClaims(s *scene) bool {
 	_, err := s.Authenticate(s.mine.AccessToken)
 	return errors.Is(err, tokenjar.ErrTokenExpired)
 }
@@ -292,7 +292,7 @@ var flows = []flow{
 			s.Undelivered(s.mustRefresh(t, s.mine))
 			s.clock.advance(6 * time.Second)
 		},
-		run:  func(ctx context.Context, s *scene) error { return s.KeepWaiting(ctx) },
+		run:  func(ctx context.Context, s *scene) error { return s.NoteUndelivered(ctx) },
 		done: func(t *testing.T, s *scene) bool { return s.row(t, s.mine.SessionID).UndeliveredGen == 2 }},
 	{name: "are the cookies of a late answer the newest", calls: "Session",
 		first: func(t *testing.T, s *scene) {
@@ -300,7 +300,7 @@ var flows = []flow{
 			s.clock.advance(11 * time.Second)
 		},
 		run: func(ctx context.Context, s *scene) error {
-			if s.Outdated(ctx, s.got) {
+			if s.Overtaken(ctx, s.got) {
 				return fmt.Errorf("left out: %w", tokenjar.ErrStoreUnavailable)
 			}
 			return nil
@@ -318,13 +318,13 @@ var flows = []flow{
 		},
 		done: func(t *testing.T, s *scene) bool {
 			u, err := s.store.User(t.Context(), s.user.ID)
-			return err == nil && u.Staff && u.ClaimsGen == 1 && outdated(s)
+			return err == nil && u.Staff && u.ClaimsGen == 1 && staleClaims(s)
 		}},
 	{name: "outdate the claims of a program's own user", calls: "RaiseClaims", change: ownUserTable,
 		run: func(ctx context.Context, s *scene) error { return s.ClaimsChanged(ctx, s.user.ID, 1) },
 		done: func(t *testing.T, s *scene) bool {
 			news, err := s.store.News(t.Context(), s.clock.Now().Add(-time.Minute))
-			return err == nil && len(news.ClaimsChanges) == 1 && outdated(s)
+			return err == nil && len(news.ClaimsChanges) == 1 && staleClaims(s)
 		}},
 	{name: "write the audit trail", calls: "AppendAudit",
 		first: func(t *testing.T, s *scene) {

@@ -11,7 +11,7 @@ import (
 
 // Answers that begin when others have overtaken them: here, on another node, or so long ago that nobody remembers it here.
 
-func TestR9ALateAnswerIsOutdatedByWhatAnotherNodeHasDone(t *testing.T) {
+func TestR9ALateAnswerIsOvertakenByWhatAnotherNodeHasDone(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(t *testing.T, w *waitingRoom, g, next tokenjar.Grant)
 		want      bool
@@ -57,7 +57,7 @@ func TestR9ALateAnswerIsOutdatedByWhatAnotherNodeHasDone(t *testing.T) {
 				c.meanwhile(t, w, g, next)
 				time.Sleep(12 * time.Second)
 				asked := time.Now()
-				if got := w.Outdated(context.Background(), next); got != c.want {
+				if got := w.Overtaken(context.Background(), next); got != c.want {
 					t.Errorf("got %v, want %v", got, c.want)
 				}
 				if d := time.Since(asked); d > time.Second {

@@ -16,7 +16,8 @@ import (
 //
 //  1. decode: a forgery costs no store access
 //  2. one flight for one token: who asks while another asks, or within the grace after it, gets that same answer; where
-//     other nodes may have rotated further meanwhile, only if the row says that they have not
+//     other nodes may have rotated further meanwhile, only if the row says that they have not. After the grace what is given
+//     is for one client, and who asks from elsewhere flies alone
 //  3. the user as of now
 //  4. one atomic store call, judged by Session.Judge
 //  5. tokens for the row as it is now
@@ -70,9 +71,9 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 		return Grant{}, err
 	}
 	o, place, err := s.land(ctx, t, in)
-	if err == nil && s.outdated(o.grant) {
+	if err == nil && s.staleClaims(o.grant) {
 		// The claims of the user changed after they were read for this answer: the same successor once more, with them as
-		// they are now. An answer that is outdated again is given: its access token counts as expired.
+		// they are now. An answer whose claims are stale again is given: its access token counts as expired.
 		s.outcomes.leave(o)
 		o, place, err = s.land(ctx, t, in)
 	}
@@ -96,7 +97,8 @@ func (s *Service) Refresh(ctx context.Context, in RefreshRequest) (Grant, error)
 	return o.grant, nil
 }
 
-// land returns the outcome of a token, its own or another caller's, once it is there and gives a successor.
+// land returns the outcome of a token, its own or another caller's, once it is there and gives a successor. What the store
+// keeps open for one client is not shared with a caller from elsewhere, who has to be judged as what he is.
 func (s *Service) land(ctx context.Context, t RefreshToken, in RefreshRequest) (*outcome, place, error) {
 	o, place := s.outcomes.join(t.id, s.now())
 	if place == replays {
@@ -110,22 +112,36 @@ func (s *Service) land(ctx context.Context, t RefreshToken, in RefreshRequest) (
 		}
 	}
 	if place == flies {
-		go s.fly(context.WithoutCancel(ctx), o, t, in)
+		go s.fly(ctx, o, t, in)
 	}
+	err := s.arrive(ctx, o, t)
+	if err == nil && place == waits && o.forOne && elsewhere(o.asker.IP, o.asker.UserAgent, in.Client.IP, in.Client.UserAgent) {
+		o, place = s.outcomes.depart(t.id), flies
+		go s.fly(ctx, o, t, in)
+		err = s.arrive(ctx, o, t)
+	}
+	if err != nil {
+		return nil, place, err
+	}
+	return o, place, nil
+}
+
+// arrive waits for an outcome, and returns its error, or that of a session that has ended meanwhile.
+func (s *Service) arrive(ctx context.Context, o *outcome, t RefreshToken) error {
 	select {
 	case <-o.done:
 	case <-ctx.Done():
-		return nil, place, fmt.Errorf("refresh: %w: %w", ErrStoreUnavailable, ctx.Err())
+		return fmt.Errorf("refresh: %w: %w", ErrStoreUnavailable, ctx.Err())
 	}
 	if err := s.Ended(t.SessionID); err != nil {
-		return nil, place, err
+		return err
 	}
-	return o, place, o.err
+	return o.err
 }
 
-// outdated reports whether this node knows that the user's claims have changed since the grant's access token was built.
-func (s *Service) outdated(g Grant) bool {
-	return s.claims.outdated(func() string { return g.User.ID }, g.User.ClaimsGen)
+// staleClaims reports whether this node knows that the user's claims have changed since the grant's access token was built.
+func (s *Service) staleClaims(g Grant) bool {
+	return s.claims.stale(func() string { return g.User.ID }, g.User.ClaimsGen)
 }
 
 // stillNewest reports whether a kept answer is still that of the session's last rotation. This process knows of its own;
@@ -147,18 +163,19 @@ func (s *Service) stillNewest(ctx context.Context, o *outcome) (bool, error) {
 // fly runs the rotation that all callers of one token share, and keeps its outcome for what is left of the grace, or of
 // the access token in it.
 func (s *Service) fly(ctx context.Context, o *outcome, t RefreshToken, in RefreshRequest) {
-	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
 	defer cancel()
 	began := s.now()
 	verdict, grant, err := s.rotateSafely(ctx, t, in)
 	o.sessionID, o.generation = t.SessionID, grant.Generation
 	o.grant, o.err, o.replays = grant, err, int64(verdict.Session.ReplayCount)
-	o.client = Client{IP: verdict.Session.IP, UserAgent: verdict.Session.UserAgent}
+	o.client, o.asker = Client{IP: verdict.Session.IP, UserAgent: verdict.Session.UserAgent}, in.Client
 	o.marked.Store(verdict.Session.SharedGen == grant.Generation)
 	keep := time.Duration(0)
 	if err == nil {
 		keep = min(s.graceLeft(verdict.Session), grant.AccessExpires.Sub(began))
 	}
+	o.forOne = keep <= 0
 	s.outcomes.land(o, began, keep) // from then on: a process that was frozen in between does not lengthen the grace
 }
 
@@ -307,6 +324,8 @@ type outcome struct {
 	grant      Grant
 	err        error
 	client     Client       // of the rotation
+	asker      Client       // who flew
+	forOne     bool         // the grace is over: the store gave it to the asker, and judges everybody else
 	replays    int64        // as the store counted them
 	shared     atomic.Int64 // answered from here beside those
 	marked     atomic.Bool  // it is noted that another client has this answer as well
@@ -333,12 +352,23 @@ func (o *outcomes) join(id string, now time.Time) (*outcome, place) {
 			return found, replays
 		}
 	}
+	return o.begin(id), flies
+}
+
+// depart begins a flight of a token although another one may be under way, which whoever waits for it still gets.
+func (o *outcomes) depart(id string) *outcome {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.begin(id)
+}
+
+func (o *outcomes) begin(id string) *outcome {
 	if o.byID == nil {
 		o.byID, o.newest = make(map[string]*outcome), make(map[string]*newest)
 	}
 	flight := &outcome{id: id, done: make(chan struct{})}
 	o.byID[id] = flight
-	return flight, flies
+	return flight
 }
 
 // leave forgets a kept answer that another node has overtaken.

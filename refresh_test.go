@@ -124,21 +124,21 @@ func TestRevocationsAreLearnedAlthoughTheClockSteppedBack(t *testing.T) {
 	}
 }
 
-func TestAGrantIsOutdatedOnceItsSessionHasMovedOn(t *testing.T) { // R9
+func TestAGrantIsOvertakenOnceItsSessionHasMovedOn(t *testing.T) { // R9
 	w := newWorld(t)
 	first := w.mustRefresh(t, w.login(t))
-	if w.Outdated(t.Context(), first) {
-		t.Error("the newest grant is outdated")
+	if w.Overtaken(t.Context(), first) {
+		t.Error("the newest grant is overtaken")
 	}
 	second := w.mustRefresh(t, first)
-	if !w.Outdated(t.Context(), first) || w.Outdated(t.Context(), second) {
-		t.Errorf("after a rotation: first %v, second %v", w.Outdated(t.Context(), first), w.Outdated(t.Context(), second))
+	if !w.Overtaken(t.Context(), first) || w.Overtaken(t.Context(), second) {
+		t.Errorf("after a rotation: first %v, second %v", w.Overtaken(t.Context(), first), w.Overtaken(t.Context(), second))
 	}
 	if err := w.Logout(t.Context(), w.SignedSessions(nil, []string{second.RefreshToken})); err != nil {
 		t.Fatal(err)
 	}
-	if !w.Outdated(t.Context(), second) {
-		t.Error("after logout the grant is not outdated")
+	if !w.Overtaken(t.Context(), second) {
+		t.Error("after logout the grant is not overtaken")
 	}
 }
 

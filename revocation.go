@@ -154,17 +154,17 @@ func (s *Service) Ended(sessionID string) error {
 // lateLook is how long an answer that begins late waits for the store's word on its cookies.
 const lateLook = time.Second
 
-// Outdated reports whether a grant has been overtaken: its session has been revoked, or rotated further. An answer that
+// Overtaken reports whether a grant has been overtaken: its session has been revoked, or rotated further. An answer that
 // begins only now must not put its cookies over newer ones.
 //
 // Within a grace of the grant it asks no store: this node knows what it has done itself, and what was revoked elsewhere.
 // Later another node, or this one before a minute ago, may have rotated further, and the row is read.
 //
-// When the store does not answer within a second the grant counts as outdated, which is the smaller harm. Left out, the
+// When the store does not answer within a second the grant counts as overtaken, which is the smaller harm. Left out, the
 // cookies are asked for again: the browser shows its old token, nobody has used the successor, and that is a late retry. Set
 // over newer ones they are a spent token, which ends the session for reuse at the next renewal, or those of a user who has
 // signed out since.
-func (s *Service) Outdated(ctx context.Context, g Grant) bool {
+func (s *Service) Overtaken(ctx context.Context, g Grant) bool {
 	if s.Ended(g.SessionID) != nil || s.outcomes.superseded(g.SessionID, g.Generation) {
 		return true
 	}
@@ -188,7 +188,7 @@ func (s *Service) learn(why Reason, sessionIDs ...string) {
 	for _, id := range sessionIDs {
 		s.revoked.add(id, why, until)
 		s.outcomes.drop(id)
-		s.waiting.drop(id)
+		s.undelivered.drop(id)
 		s.upstream.drop(id)
 		s.bound.end(id, endedFor(why))
 	}

@@ -116,19 +116,19 @@ type Service struct {
 	signedAccess  *token.Decoder // the same, whatever the token's times: for sign-out
 	accessEncoder *token.Encoder
 
-	seed     maphash.Seed      // of session ids in memory
-	verified *tokencache.Cache // what accessDecoder has verified, and nobody else
-	owners   tokenOwners
-	revoked  revocations
-	claims   raisedClaims
-	outcomes outcomes
-	seen     seenGenerations
-	shares   shares
-	waiting  waitingAnswers
-	audit    auditTrail
-	upstream upstreamIssuers
-	bound    boundContexts
-	orphans  orphans
+	seed        maphash.Seed      // of session ids in memory
+	verified    *tokencache.Cache // what accessDecoder has verified, and nobody else
+	owners      tokenOwners
+	revoked     revocations
+	claims      raisedClaims
+	outcomes    outcomes
+	seen        seenGenerations
+	shares      shares
+	undelivered undeliveredAnswers
+	audit       auditTrail
+	upstream    upstreamIssuers
+	bound       boundContexts
+	orphans     orphans
 
 	runMu          sync.Mutex // held by Run
 	running        atomic.Bool

@@ -47,11 +47,14 @@ type Session struct {
 	RotatedAt     time.Time
 	SuccessorSeen bool // the newest token, or an access token of its generation, has been used
 	ReplayCount   int
-	LateRetryGen  int64     // generation at which an answer was last given again after the grace; 0: never
-	LateRetryAt   time.Time // when that was; a grace of its own begins there
+
+	LateRetryGen       int64     // generation at which an answer was last given again after the grace; 0: never
+	LateRetryAt        time.Time // when, and to whom; a grace of its own begins there
+	LateRetryIP        string
+	LateRetryUserAgent string
 
 	UndeliveredGen int64     // generation whose answer was last known not to have begun; 0: never
-	UndeliveredAt  time.Time // when that was; for the client that rotated, a grace begins there as well
+	UndeliveredAt  time.Time // when that was; for the client that the answer is for, a grace begins there as well
 
 	SharedGen       int64     // generation whose answer was last given to another client as well; 0: never
 	SharedAt        time.Time // when, and to whom
@@ -172,7 +175,7 @@ func (s Session) Judge(r Rotation, now time.Time) Verdict {
 		return s.revoked(OutcomeEnded, ReasonPasswordChanged, now)
 	case s.CurrentHash == r.Presented:
 		return s.rotated(r, now)
-	case s.CurrentHash == r.Successor && (s.inGrace(r.Timing.Grace, now) || s.waits(r, now)):
+	case s.CurrentHash == r.Successor && (s.inGrace(r.Timing.Grace, now) || s.keptOpen(r, now)):
 		shared := s.share(r, now)
 		if s.ReplayCount > MaxReplays { // counted far enough
 			return Verdict{Outcome: OutcomeGraceReplay, Session: s, Changed: shared, Shared: shared}
@@ -180,7 +183,7 @@ func (s Session) Judge(r Rotation, now time.Time) Verdict {
 		s.ReplayCount++
 		return Verdict{Outcome: OutcomeGraceReplay, Session: s, Changed: true, Shared: shared}
 	case s.CurrentHash == r.Successor && r.Timing.Grace > 0 && s.answerLost():
-		s.LateRetryGen, s.LateRetryAt = s.Generation, now
+		s.LateRetryGen, s.LateRetryAt, s.LateRetryIP, s.LateRetryUserAgent = s.Generation, now, r.IP, r.UserAgent
 		shared := s.share(r, now)
 		return Verdict{Outcome: OutcomeLateRetry, Session: s, Changed: true, Shared: shared}
 	default:
@@ -222,11 +225,15 @@ func (s *Session) undelivered(grace time.Duration, now time.Time) bool {
 		within(slowAnswer, s.answeredAt(), now)
 }
 
-// waits reports whether a token may be shown again because the answer to it has not begun yet. It is one browser that
-// waits and shows it again. Somebody elsewhere who shows a copy gets nothing out of another's slow request, and nobody gets
-// the owner's answer by keeping a request of his own slow.
-func (s *Session) waits(r Rotation, now time.Time) bool {
-	return s.undelivered(r.Timing.Grace, now) && !elsewhere(s.IP, s.UserAgent, r.IP, r.UserAgent)
+// keptOpen reports whether a token may be shown again because the answer to it has not begun yet. It is one browser that
+// waits and shows it again: the one that rotated, or that was given the answer late. Somebody elsewhere who shows a copy gets
+// nothing out of another's slow request, and nobody gets the owner's answer by keeping a request of his own slow.
+func (s *Session) keptOpen(r Rotation, now time.Time) bool {
+	ip, userAgent := s.IP, s.UserAgent
+	if s.LateRetryGen == s.Generation {
+		ip, userAgent = s.LateRetryIP, s.LateRetryUserAgent
+	}
+	return s.undelivered(r.Timing.Grace, now) && !elsewhere(ip, userAgent, r.IP, r.UserAgent)
 }
 
 // answeredAt is when the successor of the last token was first given, or given late: the grace in force began then.

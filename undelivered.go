@@ -11,19 +11,21 @@ import (
 // A renewal is committed when its request comes in, and its cookies leave with the head of the answer. Until then the browser
 // can only show the token that was spent, as often as it sends something: a handler, or a service behind the proxy, that
 // takes longer to answer than the grace would make a thief of it. So while such an answer has not begun, the row says so
-// every half grace, for a minute at most, and from each time on there is a grace for the client that rotated.
+// every half grace, for a minute at most, and from each time on there is a grace for the client that the answer is for.
 //
-// An answer that begins in good time costs no store access: Run looks every moment at what waits.
+// An answer that begins in good time costs no store access: Run looks every moment at what is undelivered.
 
-const waitingBatch = 500 // notes in one write
+// undeliveredBatch is how many notes are one write, since rotations wait behind it where there is one writer: each row is on a
+// page of its own, as for the SQLite store's pruneChunk.
+const undeliveredBatch = 50
 
-// waitingAnswers are the answers that have not begun, those of a session's newest generation as one.
-type waitingAnswers struct {
+// undeliveredAnswers are the answers that have not begun, those of a session's newest generation as one.
+type undeliveredAnswers struct {
 	mu        sync.Mutex
-	bySession map[string]*waitingAnswer
+	bySession map[string]*undeliveredAnswer
 }
 
-type waitingAnswer struct {
+type undeliveredAnswer struct {
 	generation int64
 	answers    int       // that have not begun
 	due        time.Time // of the next note
@@ -35,8 +37,9 @@ type waitingAnswer struct {
 // same client (its user agent and network), on this node and on others, for at most a minute from the rotation.
 //
 // What that costs is a write every half grace, and nothing before the first half of one is over. It ends at once when the
-// session does, and with the first use of the grant's tokens, anywhere. [Service.Run] has to run. delivered may be called
-// more than once.
+// session does. After the first use of the grant's tokens, anywhere, nothing more is noted, and the grace from the last note
+// runs out: a request with the spent token may have been on its way. [Service.Run] has to run. delivered may be called more
+// than once.
 func (s *Service) Undelivered(g Grant) (delivered func()) {
 	grace, now := s.timing.Grace, s.now()
 	until := g.graceEnd.Add(slowAnswer - grace)
@@ -46,20 +49,20 @@ func (s *Service) Undelivered(g Grant) (delivered func()) {
 	// In good time before the grace is over. A grant that was given again near its end waits for a moment all the same, so
 	// that an answer that begins at once costs nothing.
 	due := now.Add(min(max(g.graceEnd.Sub(now)/2, grace/10), grace/2))
-	return s.waiting.add(g.SessionID, g.Generation, due, until)
+	return s.undelivered.add(g.SessionID, g.Generation, due, until)
 }
 
-func (w *waitingAnswers) add(sessionID string, generation int64, due, until time.Time) (remove func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.bySession == nil {
-		w.bySession = make(map[string]*waitingAnswer)
+func (u *undeliveredAnswers) add(sessionID string, generation int64, due, until time.Time) (remove func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.bySession == nil {
+		u.bySession = make(map[string]*undeliveredAnswer)
 	}
-	a := w.bySession[sessionID]
+	a := u.bySession[sessionID]
 	switch {
 	case a == nil || a.generation < generation:
-		a = &waitingAnswer{generation: generation, due: due, until: until}
-		w.bySession[strings.Clone(sessionID)] = a // the text may be part of a request
+		a = &undeliveredAnswer{generation: generation, due: due, until: until}
+		u.bySession[strings.Clone(sessionID)] = a // the text may be part of a request
 	case a.generation > generation: // the token that was spent is two generations old: no grace helps it
 		return func() {}
 	case until.After(a.until): // the answer was given late
@@ -70,29 +73,29 @@ func (w *waitingAnswers) add(sessionID string, generation int64, due, until time
 	}
 	a.answers++
 	return sync.OnceFunc(func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if a.answers--; a.answers == 0 && w.bySession[sessionID] == a {
-			delete(w.bySession, sessionID)
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if a.answers--; a.answers == 0 && u.bySession[sessionID] == a {
+			delete(u.bySession, sessionID)
 		}
 	})
 }
 
 // drop forgets the answers of a session that has ended.
-func (w *waitingAnswers) drop(sessionID string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.bySession, sessionID)
+func (u *undeliveredAnswers) drop(sessionID string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.bySession, sessionID)
 }
 
 // take returns what is to be noted now, and forgets what has waited for too long.
-func (w *waitingAnswers) take(now time.Time) (due []Undelivered) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for id, a := range w.bySession {
+func (u *undeliveredAnswers) take(now time.Time) (due []Undelivered) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for id, a := range u.bySession {
 		switch {
 		case !now.Before(a.until):
-			delete(w.bySession, id)
+			delete(u.bySession, id)
 		case !now.Before(a.due):
 			due = append(due, Undelivered{SessionID: id, Generation: a.generation})
 		}
@@ -101,32 +104,32 @@ func (w *waitingAnswers) take(now time.Time) (due []Undelivered) {
 }
 
 // postpone says when answers that have been noted are due again.
-func (w *waitingAnswers) postpone(noted []Undelivered, due time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+func (u *undeliveredAnswers) postpone(noted []Undelivered, due time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	for _, n := range noted {
-		if a := w.bySession[n.SessionID]; a != nil && a.generation == n.Generation {
+		if a := u.bySession[n.SessionID]; a != nil && a.generation == n.Generation {
 			a.due = due
 		}
 	}
 }
 
-// waitingEvery is how often waiting answers are looked at: a second, or what a short grace leaves time for.
-func (s *Service) waitingEvery() time.Duration {
+// undeliveredEvery is how often these answers are looked at: a second, or what a short grace leaves time for.
+func (s *Service) undeliveredEvery() time.Duration {
 	if quarter := s.timing.Grace / 4; quarter > 0 {
 		return min(quarter, time.Second)
 	}
 	return time.Second
 }
 
-// keepWaiting notes the answers that are due. Those that the store does not take are due again at once.
-func (s *Service) keepWaiting(ctx context.Context) error {
+// noteUndelivered notes the answers that are due. Those that the store does not take are due again at once.
+func (s *Service) noteUndelivered(ctx context.Context) error {
 	now := s.now()
-	for batch := range slices.Chunk(s.waiting.take(now), waitingBatch) {
+	for batch := range slices.Chunk(s.undelivered.take(now), undeliveredBatch) {
 		if err := s.store.MarkUndelivered(ctx, batch); err != nil {
 			return err
 		}
-		s.waiting.postpone(batch, now.Add(s.timing.Grace/2))
+		s.undelivered.postpone(batch, now.Add(s.timing.Grace/2))
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func (s *Service) overtaken(id Identity) error {
 		return nil
 	case s.Ended(id.SessionID) != nil:
 		return ErrTokenRevoked
-	case s.claims.outdated(func() string { return id.UserID }, id.claimsGen):
+	case s.claims.stale(func() string { return id.UserID }, id.claimsGen):
 		return ErrTokenExpired
 	}
 	return nil

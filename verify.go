@@ -104,7 +104,7 @@ func (s *Service) accept(m memo) error {
 		if _, revoked := s.revoked.reason(session, sessionID); revoked {
 			return ErrTokenRevoked
 		}
-		if s.claims.outdated(m.userID, m.claimsGen()) {
+		if s.claims.stale(m.userID, m.claimsGen()) {
 			return ErrTokenExpired
 		}
 	}

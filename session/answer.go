@@ -73,13 +73,13 @@ func (g *Guard) SetGrant(w http.ResponseWriter, grant tokenjar.Grant) error {
 		return err
 	}
 	a, ok := w.(interface {
-		Carry(cookies []*http.Cookie, outdated func() bool, delivered func())
+		Carry(cookies []*http.Cookie, overtaken func() bool, delivered func())
 	})
 	if !ok {
 		return problem.New(problem.Internal)
 	}
 	// The answer is given although its request was given up on: the request's context must not decide on its cookies.
-	outdated := func() bool { return g.service.Outdated(context.Background(), grant) }
-	a.Carry(cookies, outdated, g.service.Undelivered(grant))
+	overtaken := func() bool { return g.service.Overtaken(context.Background(), grant) }
+	a.Carry(cookies, overtaken, g.service.Undelivered(grant))
 	return nil
 }

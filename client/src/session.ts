@@ -25,13 +25,15 @@ const early = 60_000
 const ownRenewal = 10_000
 
 /** A page that comes back asks who is here, unless it has asked so lately. */
-const lately = 15_000
+const lately = 10_000
 
 /** Seconds on the wire are whole. */
 const rounding = 1500
 
 /** Timers count 31 bits of milliseconds; sessions may live longer. */
-const furthest = 2 ** 31 - 1
+const furthest = 2e9
+
+const past = (time: number) => Date.now() >= time
 
 type Times = Pick<SessionState, 'access_expiration' | 'access_expires_in' | 'refresh_expiration'>
 
@@ -206,13 +208,13 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
   /** Until when the token is new, however short its life. */
   const ripe = () => access + Math.min(0, core.grace - full)
 
-  /** A new token is left alone, unless it was made for nobody's sake and now somebody is here. */
-  const young = () => Date.now() < ripe() && !(active && passive)
+  /** A new token is left alone, unless it was made for nobody's sake and now somebody is here. A clock may have been put back. */
+  const young = () => past(access - full) && !past(ripe()) && !(active && passive)
 
   const renew = async (from = core.generation, force?: boolean): Promise<Outcome> => {
     if (renewing) return renewing
     if (from !== core.generation || (!force && young())) return standing()
-    if (Date.now() < notBefore) return later()
+    if (!past(notBefore)) return later()
     return (renewing = exclusive(host, name, async (waited) => {
       if (waited && from === core.generation) {
         const outcome = await check()
@@ -265,14 +267,12 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
       if (proactive) next = Math.min(next, due())
       if (expires >= looked) next = Math.min(next, expires + rounding)
     }
-    const wait = Math.max(next, notBefore) - Date.now()
-    if (wait < Infinity) timer = setTimeout(tick, Math.min(wait, furthest))
+    if (next < Infinity) timer = setTimeout(tick, Math.min(Math.max(next, notBefore) - Date.now(), furthest))
   }
 
   const tick = async () => {
-    const reached = (time: number) => Date.now() >= time
-    if (stale || reached(access - ownRenewal) || (expires && reached(expires))) await check()
-    if (store.is('authenticated') && awake() && proactive && (!access || reached(due()))) await renew()
+    if (stale || past(access - ownRenewal) || (expires && past(expires))) await check()
+    if (store.is('authenticated') && awake() && proactive && (!access || past(due()))) await renew()
     plan()
   }
 
@@ -283,8 +283,8 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
 
   const wake = ({ type, persisted }: PageEvent) => {
     if (type === 'online') notBefore = 0
-    if (type === 'pageshow' && persisted) {
-      // Out of the back/forward cache. Unless the cookie says that it is the same session, nobody's data is shown before the
+    if (persisted) {
+      // A pageshow out of the back/forward cache. Unless the cookie says that it is the same session, nobody's data is shown before the
       // server has said whose page it is.
       era++
       looked = 0
@@ -316,7 +316,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
     },
     async ensure() {
       const outcome = await standing()
-      return outcome !== refreshed || Date.now() < access - ownRenewal ? outcome : renew()
+      return outcome === refreshed && past(access - ownRenewal) ? renew() : outcome
     },
     touch() {
       if (!active) tabs.tell('active')

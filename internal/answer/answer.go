@@ -17,7 +17,7 @@ import (
 type Writer struct {
 	http.ResponseWriter
 	cookies   []*http.Cookie
-	outdated  func() bool // the cookies have been overtaken while the handler was at work
+	overtaken func() bool // the cookies have been overtaken while the handler was at work
 	delivered func()      // to be told when the head has left; nil when nobody has to be told any more
 	written   int         // bytes of the body, while somebody has to be told
 	begun     bool
@@ -28,12 +28,12 @@ type Writer struct {
 // a connection.
 const heldBack = 8 << 10
 
-// Carry has the answer set cookies, unless outdated reports, when the answer begins, that newer ones have been given out.
+// Carry has the answer set cookies, unless overtaken reports, when the answer begins, that newer ones have been given out.
 // delivered is called once, when the head of the answer has left or never will: what a handler has written may wait in a
 // buffer for as long as the handler is at work.
-func (a *Writer) Carry(cookies []*http.Cookie, outdated func() bool, delivered func()) {
+func (a *Writer) Carry(cookies []*http.Cookie, overtaken func() bool, delivered func()) {
 	a.leave()
-	a.cookies, a.outdated, a.delivered = cookies, outdated, delivered
+	a.cookies, a.overtaken, a.delivered = cookies, overtaken, delivered
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -100,7 +100,7 @@ func (a *Writer) begin() {
 	}
 	a.begun = true
 	h := a.Header()
-	if a.outdated != nil && a.outdated() {
+	if a.overtaken != nil && a.overtaken() {
 		a.cookies = nil // the browser has newer ones, or was signed out
 	}
 	for _, c := range a.cookies {

@@ -36,7 +36,8 @@ Without an account it asks what anybody may ask, changes nothing and tries no pa
 sign-in over refresh to sign-out with a cookie jar as strict as browsers', and ends its session in any case. The password is asked
 for, or read from standard input with --password-stdin. It is sent to tokenjar alone, and not by plain http over a network.
 
-The exit code is 0 when nothing was found but notes, which break nothing, and 1 otherwise.`,
+The exit code is 0 when every check that was begun came to its end, nothing was found but notes, which break nothing, and no
+session is left; it is 1 otherwise.`,
 		Example: "  tokenjar doctor https://app.example.com\n" +
 			"  pass show doctor | tokenjar doctor https://api.example.com --origin https://app.example.com --username doctor --password-stdin",
 		Args: func(_ *cobra.Command, urls []string) error {
@@ -74,6 +75,9 @@ func (o *options) doctor(ctx context.Context, url string, f doctorFlags) error {
 	if wrong, ok := errors.AsType[*doctor.ConfigError](err); ok {
 		return usagef("%s", wrong)
 	}
+	if report != nil && report.Left || errors.Is(err, doctor.ErrLeft) {
+		defer fmt.Fprintf(o.stderr, "tokenjar: a session may be left: tokenjar sessions revoke --user %s\n", plainLine(f.user))
+	}
 	if errors.Is(err, context.Canceled) {
 		return errors.New(strings.Replace(err.Error(), context.Canceled.Error(), "it was interrupted, so there is no report", 1))
 	}
@@ -84,9 +88,6 @@ func (o *options) doctor(ctx context.Context, url string, f doctorFlags) error {
 		err = o.doctorJSON(report)
 	} else {
 		err = o.doctorText(report)
-	}
-	if report.Left {
-		fmt.Fprintf(o.stderr, "tokenjar: a session could not be ended: tokenjar sessions revoke --user %s\n", plainLine(f.user))
 	}
 	if err == nil && report.Failed() {
 		return errSaid
@@ -100,6 +101,7 @@ type doctorSummary struct {
 	Checks   int    `json:"checks"`
 	Well     int    `json:"well"`
 	NotTried int    `json:"not_tried"`
+	Broken   int    `json:"broken_off"`
 	Findings int    `json:"findings"`
 	Notes    int    `json:"notes"`
 	Requests int    `json:"requests"`
@@ -114,6 +116,8 @@ func summarizeDoctor(r *doctor.Report) doctorSummary {
 			s.Well++
 		case doctor.NotTried:
 			s.NotTried++
+		case doctor.BrokenOff:
+			s.Broken++
 		}
 		for _, finding := range outcome.Findings {
 			if finding.Note {
@@ -138,6 +142,7 @@ func (o *options) doctorJSON(r *doctor.Report) error {
 // resultWords are the results for people.
 var resultWords = map[doctor.Result]string{
 	doctor.Well: "WELL", doctor.Noted: "NOTED", doctor.Found: "FOUND", doctor.NotTried: "NOT TRIED",
+	doctor.BrokenOff: "BROKE OFF",
 }
 
 // doctorText prints a line for each check and a paragraph for each finding.
@@ -167,8 +172,12 @@ func (o *options) doctorText(r *doctor.Report) error {
 	}
 	s := summarizeDoctor(r)
 	b.WriteByte('\n')
-	line("%s: %s, %s; %d of %s not tried, %s", s.URL, plural.Count(s.Findings, "finding", "findings"),
-		plural.Count(s.Notes, "note", "notes"), s.NotTried, plural.Count(s.Checks, "check", "checks"),
+	broken := ""
+	if s.Broken > 0 {
+		broken = fmt.Sprintf("%d broken off, ", s.Broken)
+	}
+	line("%s: %s, %s; %d of %s not tried, %s%s", s.URL, plural.Count(s.Findings, "finding", "findings"),
+		plural.Count(s.Notes, "note", "notes"), s.NotTried, plural.Count(s.Checks, "check", "checks"), broken,
 		plural.Count(s.Requests, "request", "requests"))
 	_, err := fmt.Fprint(o.stdout, b.String())
 	return err

@@ -97,7 +97,8 @@ func hideTokens(text string) string {
 	return text
 }
 
-// do sends a request and reads the answer.
+// do sends a request and reads the answer. Where that breaks off after its head, there is an error and the answer as far as it
+// came: it may hold the cookies of a session.
 func (e *exam) do(ctx context.Context, q request) (*answer, error) {
 	if q.url == nil {
 		q.url = e.url
@@ -176,9 +177,6 @@ func (e *exam) send(r *http.Request, target *url.URL) (*answer, error) {
 	}
 	defer res.Body.Close()
 	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxBody))
-	if err != nil {
-		return nil, err
-	}
 	a.got = e.cfg.Now()
 	a.status, a.header = res.StatusCode, res.Header
 	if res.TLS != nil && len(res.TLS.PeerCertificates) > 0 {
@@ -196,7 +194,18 @@ func (e *exam) send(r *http.Request, target *url.URL) (*answer, error) {
 			a.cookies = append(a.cookies, c)
 		}
 	}
+	if err != nil {
+		return a, fmt.Errorf("%s and broke off: %w", a, err)
+	}
 	return a, nil
+}
+
+// unanswered says what became of a request that has no whole answer.
+func unanswered(a *answer, err error) string {
+	if a == nil {
+		return "there is no answer: " + hideTokens(err.Error())
+	}
+	return hideTokens(err.Error())
 }
 
 // originOf writes an address as browsers write it in Origin.

@@ -36,12 +36,13 @@ type Config struct {
 // A Result is what became of a check.
 type Result string
 
-// The results. Noted is for what breaks nothing by itself.
+// The results. Noted is for what breaks nothing by itself, BrokenOff for a check that got no answer and so says nothing.
 const (
-	Well     Result = "well"
-	Noted    Result = "noted"
-	Found    Result = "found"
-	NotTried Result = "not_tried"
+	Well      Result = "well"
+	Noted     Result = "noted"
+	Found     Result = "found"
+	NotTried  Result = "not_tried"
+	BrokenOff Result = "broken_off"
 )
 
 // A Finding is something that was seen and that browsers do not put up with.
@@ -61,7 +62,7 @@ type Outcome struct {
 	Check    string    `json:"check"`
 	Title    string    `json:"title"`
 	Result   Result    `json:"result"`
-	Why      string    `json:"why,omitempty"` // it was not tried
+	Why      string    `json:"why,omitempty"` // it was not tried, or was broken off
 	Findings []Finding `json:"findings,omitempty"`
 }
 
@@ -70,13 +71,17 @@ type Report struct {
 	URL      string
 	Outcomes []Outcome
 	Requests int
-	Left     bool // the session that was opened could not be ended
+	Left     bool // a session may live still: it could not be ended, or nobody knows whether it has begun
 }
 
-// Failed reports whether there is a finding that is no note.
+// Failed reports whether there is a finding that is no note, a check that was broken off, or a session that may be left. None of
+// these is a server that is well.
 func (r *Report) Failed() bool {
-	return slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Result == Found })
+	return r.Left || slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return o.Result == Found || o.Result == BrokenOff })
 }
+
+// ErrLeft is joined to an error of [Run] after which a session may live still.
+var ErrLeft = errors.New("a session may be left")
 
 // A ConfigError says that an examination cannot begin as it was described.
 type ConfigError struct{ text string }
@@ -138,7 +143,7 @@ var checks = []check{
 
 // Run makes every check it can. It returns an error, and no report, when it was told nonsense ([*ConfigError]), when nobody
 // answers at the address, when the account cannot sign in, and when the context ends. A session that was opened is ended in any
-// case.
+// case; where that cannot be, or cannot be known, [Report.Left] or [ErrLeft] says so.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	e, err := newExam(cfg)
 	if err != nil {
@@ -149,7 +154,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		outcome, err := e.make(ctx, c)
 		if err != nil {
 			if !e.end(ctx) {
-				err = fmt.Errorf("%w; its session could not be ended", err)
+				err = fmt.Errorf("%w; %w", err, ErrLeft)
 			}
 			return nil, err
 		}
@@ -188,7 +193,7 @@ func (e *exam) make(ctx context.Context, c check) (Outcome, error) {
 		if _, ends := errors.AsType[*fault](err); ends {
 			return o, err
 		}
-		o.Result, o.Why = NotTried, "it was broken off: "+hideTokens(err.Error())
+		o.Result, o.Why = BrokenOff, "it was broken off: "+hideTokens(err.Error())
 	}
 	for _, f := range list {
 		if e.kinds[f.kind] { // said once, with the first thing that was seen of it

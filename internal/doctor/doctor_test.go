@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -179,6 +181,8 @@ func TestARedirectedSignInIsNotFollowed(t *testing.T) {
 	f := open(t, build{handler: instead("/auth/login", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 	})})
+	addr := other.Listener.Addr().(*net.TCPAddr)
+	f.addrs[strconv.Itoa(addr.Port)] = addr.String()
 	report := f.examine(f.settings())
 	if got := names(report); !slices.Equal(got, []string{"session-lost"}) {
 		t.Errorf("got %q", got)

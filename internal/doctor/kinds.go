@@ -131,7 +131,7 @@ var kinds = []Kind{
 		Nginx: "location /auth { proxy_pass http://127.0.0.1:8080; " +
 			"proxy_set_header Host $host; }"},
 	{Name: kindPost, Title: "POST does not reach the server",
-		Why:   "Sign-in, refresh and sign-out are POST. What refuses them in front of tokenjar sets no cookie.",
+		Why:   "Sign-in, refresh and sign-out are POST. What refuses or drops them in front of tokenjar sets no cookie.",
 		Fix:   "Allow POST under the path of the sign-in routes, in the proxy, CDN or firewall in front.",
 		Nginx: "proxy_pass http://127.0.0.1:8080;"},
 	{Name: kindHSTS, Title: "Strict-Transport-Security is missing",
@@ -249,8 +249,9 @@ var kinds = []Kind{
 		Setting: "csrf: {trusted_origins: [{origin}]}"},
 
 	{Name: kindLost, Title: "a step of the session failed",
-		Why: "The browser has sent what it was given, and it was not accepted.",
-		Fix: "Look the code up in docs/reference/errors.md, and the request in the server's log."},
+		Why: "The browser has sent what it was given, and it was not accepted, or not answered.",
+		Fix: "Look the code up in docs/reference/errors.md, and the request in the server's log. Where there is no answer, look at " +
+			"what stands in front."},
 	{Name: kindNodes, Title: "some nodes do not know the session",
 		Why:     "Requests go to several nodes, and one of them has another secret or database: sometimes 200, sometimes 401.",
 		Fix:     "Give all nodes the same secret and the same PostgreSQL.",

@@ -63,7 +63,7 @@ func (e *exam) checkSize(ctx context.Context) ([]found, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil: // a moment ago it answered
-		return []found{{kindRequestSize, fmt.Sprintf("with %d bytes of cookies there is no answer: %s", headSize, hideTokens(err.Error()))}}, nil
+		return []found{{kindRequestSize, fmt.Sprintf("with %d bytes of cookies %s", headSize, unanswered(a, err))}}, nil
 	}
 	return judgeSize(a), nil
 }

@@ -16,7 +16,7 @@ const (
 	ending   = 10 * time.Second // for ending the session
 )
 
-// A session is one that lives on the server.
+// A session is one that may live on the server.
 type session struct {
 	refresh string // newest token, "" where none was given to us
 }
@@ -26,39 +26,51 @@ func (e *exam) goTheWay(ctx context.Context) ([]found, error) {
 	if e.cfg.Username == "" {
 		return nil, &left{"it takes an account: --username and --password-stdin"}
 	}
-	a, err := e.do(ctx, request{
+	e.session = &session{} // from here on there may be one: the server carries out what it does not get to answer
+	a, list := e.step(ctx, request{
 		method: http.MethodPost, path: e.cfg.Path + "/login", page: e.page,
 		body: map[string]string{"username": e.cfg.Username, "password": string(e.cfg.Password)},
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := e.refusedSignIn(a); err != nil {
-		return nil, err
-	}
-	if list := judgeStep(a); len(list) > 0 {
-		if list[0].kind == kindAnswerSize {
-			e.session = &session{} // there may be one, and nobody knows its tokens
+	if a.refusedByUs() {
+		e.session = nil
+		if err := e.refusedSignIn(a); err != nil {
+			return nil, err
 		}
+	}
+	if len(list) > 0 {
 		return list, nil
 	}
-	e.keep(a)
 	j := &jar{}
-	list := judgeGrant(a, j, e.page, e.ours())
-	list = append(list, judgeIssued(a)...)
+	list = append(judgeGrant(a, j, e.page, e.ours()), judgeIssued(a)...)
 	if faults(list) {
 		return list, nil
 	}
-	more, err := e.goOn(ctx, j)
-	return append(list, more...), err
+	return append(list, e.goOn(ctx, j)...), nil
 }
 
-// refusedSignIn is an error where the account cannot sign in: that is no finding.
+// step sends a request of the way and says why it is no success. The answer is nil where none came, which is a finding like any
+// other: the server has answered so far. (When the examination is interrupted, nobody looks at the findings any more.)
+func (e *exam) step(ctx context.Context, q request) (*answer, []found) {
+	a, err := e.do(ctx, q)
+	if a != nil {
+		e.keep(a)
+	}
+	if err != nil {
+		return a, []found{{kindLost, unanswered(a, err)}}
+	}
+	return a, judgeStep(a)
+}
+
+// refusedByUs reports whether tokenjar itself says that it has done nothing. What a proxy says, and what tokenjar says of its own
+// failure, may come after the server has done what it was asked for.
+func (a *answer) refusedByUs() bool { return a != nil && a.ours() && a.status >= 400 && a.status < 500 }
+
+// refusedSignIn is an error where tokenjar says that the account cannot sign in: that is no finding.
 func (e *exam) refusedSignIn(a *answer) error {
 	switch {
 	case a.code == "rate_limited":
 		return &fault{fmt.Sprintf("%s limits sign-ins: %s, %s", originOf(e.url), a, a.field("Retry-After"))}
-	case a.status == http.StatusUnauthorized && a.ours():
+	case a.status == http.StatusUnauthorized:
 		return &fault{fmt.Sprintf("%s refused the sign-in of %s: %d %s", originOf(e.url), e.cfg.Username, a.status, hideTokens(a.code))}
 	}
 	return nil
@@ -66,9 +78,6 @@ func (e *exam) refusedSignIn(a *answer) error {
 
 // keep remembers what is needed to end the session.
 func (e *exam) keep(a *answer) {
-	if e.session == nil {
-		e.session = &session{}
-	}
 	for _, c := range a.cookies {
 		if claims, ok := claimsOf(c.value); ok && claims.Type == "rt+jwt" && !c.deletes {
 			e.session.refresh = c.value
@@ -77,9 +86,9 @@ func (e *exam) keep(a *answer) {
 }
 
 // goOn goes the way from a jar with the cookies of a sign-in.
-func (e *exam) goOn(ctx context.Context, j *jar) ([]found, error) {
-	if list, err := e.askWho(ctx, j); err != nil || len(list) > 0 {
-		return list, err
+func (e *exam) goOn(ctx context.Context, j *jar) []found {
+	if list := e.askWho(ctx, j); len(list) > 0 {
+		return list
 	}
 	var csrf string
 	for _, step := range []struct {
@@ -102,8 +111,11 @@ func (e *exam) goOn(ctx context.Context, j *jar) ([]found, error) {
 		}},
 		{http.MethodGet, "/user", nil},
 		{http.MethodPost, "/logout", func(a *answer) []found {
-			e.session = nil
-			return e.judgeEmpty(a, j)
+			list := e.judgeEmpty(a, j)
+			if !faults(list) { // what deletes no cookies may have been said by somebody else
+				e.session = nil
+			}
+			return list
 		}},
 	} {
 		q := request{method: step.method, path: e.cfg.Path + step.path, page: e.page}
@@ -113,12 +125,7 @@ func (e *exam) goOn(ctx context.Context, j *jar) ([]found, error) {
 		if step.method == http.MethodPost {
 			q.csrf = csrf
 		}
-		a, err := e.do(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		e.keep(a)
-		list := judgeStep(a)
+		a, list := e.step(ctx, q)
 		if len(list) == 0 && step.after != nil {
 			list = step.after(a)
 		} else if len(list) == 0 {
@@ -127,25 +134,22 @@ func (e *exam) goOn(ctx context.Context, j *jar) ([]found, error) {
 			}
 		}
 		if faults(list) {
-			return list, nil
+			return list
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // askWho asks several times who is signed in: a proxy may lead each connection to another node.
-func (e *exam) askWho(ctx context.Context, j *jar) ([]found, error) {
+func (e *exam) askWho(ctx context.Context, j *jar) []found {
 	u := *e.url
 	u.Path = e.cfg.Path + "/session"
 	var last *answer
 	known := 0
 	for range askNodes {
-		a, err := e.do(ctx, request{path: u.Path, page: e.page, cookie: j.field(&u, e.page), fresh: true})
-		if err != nil {
-			return nil, err
-		}
-		if list := judgeStep(a); len(list) > 0 {
-			return list, nil
+		a, list := e.step(ctx, request{path: u.Path, page: e.page, cookie: j.field(&u, e.page), fresh: true})
+		if len(list) > 0 {
+			return list
 		}
 		var body struct{ Authenticated bool }
 		if json.Unmarshal(a.body, &body) == nil && body.Authenticated {
@@ -156,11 +160,11 @@ func (e *exam) askWho(ctx context.Context, j *jar) ([]found, error) {
 	}
 	switch known {
 	case askNodes:
-		return nil, nil
+		return nil
 	case 0:
-		return []found{{kindLost, last.String() + " and that nobody is signed in, right after the sign-in"}}, nil
+		return []found{{kindLost, last.String() + " and that nobody is signed in, right after the sign-in"}}
 	}
-	return []found{{kindNodes, fmt.Sprintf("%s, asked %d times: %d times signed in, %d times not", last.what, askNodes, known, askNodes-known)}}, nil
+	return []found{{kindNodes, fmt.Sprintf("%s, asked %d times: %d times signed in, %d times not", last.what, askNodes, known, askNodes-known)}}
 }
 
 // judgeStep says why a step of the way is no success.
@@ -229,5 +233,5 @@ func (e *exam) end(ctx context.Context) bool {
 	a, err := e.do(ctx, request{
 		method: http.MethodPost, path: e.cfg.Path + "/token/blacklist", body: map[string]string{"refresh": e.session.refresh},
 	})
-	return err == nil && a.status == http.StatusOK
+	return err == nil && len(judgePost(a)) == 0
 }

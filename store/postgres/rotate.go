@@ -103,12 +103,13 @@ SELECT `+sessionColumns+`, 0::bigint FROM sessions WHERE id = $1 FOR NO KEY UPDA
 UPDATE sessions
    SET gen = $1, current_hash = $2, rotated_at = $3, successor_seen = $4, replay_count = $5,
        late_retry_gen = $6, late_retry_at = $7, user_agent = $8, ip = $9, last_seen_at = $10, idle_expires_at = $11,
-       revoked_at = $12, revoke_reason = $13, shared_gen = $14, shared_at = $15, shared_ip = $16, shared_user_agent = $17
- WHERE id = $18 AND gen = $19 AND current_hash = $20 AND revoked_at IS NULL`,
+       revoked_at = $12, revoke_reason = $13, shared_gen = $14, shared_at = $15, shared_ip = $16, shared_user_agent = $17,
+       late_retry_ip = $18, late_retry_user_agent = $19
+ WHERE id = $20 AND gen = $21 AND current_hash = $22 AND revoked_at IS NULL`,
 		a.Generation, a.CurrentHash[:], millis(a.RotatedAt), a.SuccessorSeen, a.ReplayCount,
 		a.LateRetryGen, nullMillis(a.LateRetryAt), text(a.UserAgent), text(a.IP), millis(a.LastSeenAt), millis(a.IdleExpiresAt),
 		nullMillis(a.RevokedAt), text(a.RevokeReason), a.SharedGen, nullMillis(a.SharedAt), text(a.SharedIP), text(a.SharedUserAgent),
-		text(row.ID), row.Generation, row.CurrentHash[:])
+		text(a.LateRetryIP), text(a.LateRetryUserAgent), text(row.ID), row.Generation, row.CurrentHash[:])
 	if err == nil && n != 1 {
 		// Not possible under the lock; if it ever is, nobody must be told that it worked.
 		err = fmt.Errorf("%w: %d rows were written", tokenjar.ErrStoreUnavailable, n)

@@ -94,7 +94,7 @@ RETURNING s.id`
 const sessionColumns = `id, user_id, auth_epoch, created_at, auth_time, last_seen_at, idle_expires_at, expires_at,
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
        user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent,
-       undelivered_gen, undelivered_at`
+       undelivered_gen, undelivered_at, late_retry_ip, late_retry_user_agent`
 
 const sessionSQL = `
 SELECT ` + sessionColumns + `, now FROM sessions, ` + nowSQL + ` WHERE id = $2`
@@ -164,12 +164,12 @@ func (s *Store) MarkUndelivered(ctx context.Context, answers []tokenjar.Undelive
 			return 0, err
 		}
 		return t.exec(`
-WITH waiting AS MATERIALIZED (
+WITH undelivered AS MATERIALIZED (
   SELECT s.id, s.gen FROM sessions s JOIN unnest($2::text[], $3::bigint[]) AS m (id, gen) ON s.id = m.id AND s.gen = m.gen
    WHERE NOT s.successor_seen AND s.revoked_at IS NULL AND s.idle_expires_at > $1 AND s.expires_at > $1
    ORDER BY s.id FOR NO KEY UPDATE OF s)
 UPDATE sessions s SET undelivered_gen = s.gen, undelivered_at = $1
-  FROM waiting WHERE s.id = waiting.id AND s.gen = waiting.gen`, t.now, ids, gens)
+  FROM undelivered u WHERE s.id = u.id AND s.gen = u.gen`, t.now, ids, gens)
 	})
 	return err
 }
@@ -219,7 +219,7 @@ func scanSession(row scanner) (tokenjar.Session, error) {
 		&s.Generation, &hash, &rotated, &s.SuccessorSeen, &s.ReplayCount, &s.LateRetryGen, &lateRetry,
 		(*text)(&s.UserAgent), (*text)(&s.IP), (*text)(&s.Name), &revoked, (*text)(&s.RevokeReason),
 		&s.SharedGen, &shared, (*text)(&s.SharedIP), (*text)(&s.SharedUserAgent),
-		&s.UndeliveredGen, &undelivered, &now)
+		&s.UndeliveredGen, &undelivered, (*text)(&s.LateRetryIP), (*text)(&s.LateRetryUserAgent), &now)
 	if err != nil {
 		return tokenjar.Session{}, err
 	}

@@ -19,13 +19,13 @@ func insertRows(s *Store, rows ...tokenjar.Session) error {
 	_, err := write(context.Background(), s, "insert", func(t *tx) (struct{}, error) {
 		for _, r := range rows {
 			_, err := t.exec(`INSERT INTO sessions (`+sessionColumns+`)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 				r.ID, r.UserID, r.AuthEpoch, millis(r.CreatedAt), millis(r.AuthTime), millis(r.LastSeenAt),
 				millis(r.IdleExpiresAt), millis(r.ExpiresAt), r.Remember, r.Generation, r.CurrentHash[:],
 				millis(r.RotatedAt), r.SuccessorSeen, r.ReplayCount, r.LateRetryGen, nullMillis(r.LateRetryAt),
 				r.UserAgent, r.IP, r.Name, nullMillis(r.RevokedAt), r.RevokeReason,
 				r.SharedGen, nullMillis(r.SharedAt), r.SharedIP, r.SharedUserAgent,
-				r.UndeliveredGen, nullMillis(r.UndeliveredAt))
+				r.UndeliveredGen, nullMillis(r.UndeliveredAt), r.LateRetryIP, r.LateRetryUserAgent)
 			if err != nil {
 				return struct{}{}, err
 			}
@@ -57,7 +57,7 @@ func drawRow(t *rapid.T, now time.Time) tokenjar.Session {
 		LateRetryGen: rapid.Int64Range(0, 6).Draw(t, "late gen"),
 	}
 	if s.LateRetryGen > 0 {
-		s.LateRetryAt = near("late at")
+		s.LateRetryAt, s.LateRetryIP, s.LateRetryUserAgent = near("late at"), "198.51.100.7", "new agent"
 	}
 	if rapid.IntRange(0, 4).Draw(t, "revoked") == 0 {
 		s.RevokedAt = near("revoked at")

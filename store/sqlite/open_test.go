@@ -95,7 +95,7 @@ func TestF06OpenRefusesWithTheReason(t *testing.T) {
 			closeStore(t, openAt(t, path, quiet(), tuning{}))
 			raw(t, path, `PRAGMA user_version = 99`).close()
 			return path
-		}, "schema version 99, this program knows versions up to 7"},
+		}, "schema version 99, this program knows versions up to 8"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := row.prepare(t, dbPath(t))
@@ -318,7 +318,7 @@ func TestF21EachOfOurMigrationsThatIsInterruptedLeavesNothingAndIsRunAgain(t *te
 }
 
 func TestMigrationsHaveNumbersWithoutGaps(t *testing.T) {
-	if list, err := migrations(migrationFiles); err != nil || len(list) != 7 {
+	if list, err := migrations(migrationFiles); err != nil || len(list) != 8 {
 		t.Errorf("our own: got %d and %v", len(list), err)
 	}
 	for _, names := range [][]string{{"0002_b.sql"}, {"0001_a.sql", "0003_c.sql"}, {"0001_a.sql", "0001_b.sql"}, {"first.sql"}} {

@@ -66,7 +66,7 @@ RETURNING id`
 const sessionColumns = `id, user_id, auth_epoch, created_at, auth_time, last_seen_at, idle_expires_at, expires_at,
        remember, gen, current_hash, rotated_at, successor_seen, replay_count, late_retry_gen, late_retry_at,
        user_agent, ip, name, revoked_at, revoke_reason, shared_gen, shared_at, shared_ip, shared_user_agent,
-       undelivered_gen, undelivered_at`
+       undelivered_gen, undelivered_at, late_retry_ip, late_retry_user_agent`
 
 const selectSession = `SELECT ` + sessionColumns + ` FROM sessions WHERE id = ?1`
 
@@ -171,7 +171,7 @@ func scanSession(row scanner, now time.Time) (tokenjar.Session, error) {
 	err := row.Scan(&s.ID, &s.UserID, &s.AuthEpoch, &created, &auth, &lastSeen, &idle, &expires, &s.Remember,
 		&s.Generation, &hash, &rotated, &s.SuccessorSeen, &s.ReplayCount, &s.LateRetryGen, &lateRetry,
 		&s.UserAgent, &s.IP, &s.Name, &revoked, &reason, &s.SharedGen, &shared, &s.SharedIP, &s.SharedUserAgent,
-		&s.UndeliveredGen, &undelivered)
+		&s.UndeliveredGen, &undelivered, &s.LateRetryIP, &s.LateRetryUserAgent)
 	if err != nil {
 		return tokenjar.Session{}, err
 	}

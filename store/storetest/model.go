@@ -19,23 +19,25 @@ import (
 // A family is one session in the model.
 type family struct {
 	session
-	remember bool
-	epoch    int64
-	authTime time.Time
-	newest   int64     // token
-	madeAt   time.Time // when the newest was made
-	lastUse  time.Time
-	idleEnd  time.Time
-	end      time.Time
-	seen     bool
-	replays  int
-	lateAt   map[int64]time.Time // token that was made newest by the rotation whose answer was given late: when
-	waits    int64               // token whose answer was last noted to wait
-	waitedAt time.Time           // when that was
-	name     string
-	revoked  tokenjar.Reason
-	at       time.Time // of the revocation
-	pruned   bool
+	remember      bool
+	epoch         int64
+	authTime      time.Time
+	newest        int64     // token
+	by            string    // user agent that made it the newest; all are of one address
+	madeAt        time.Time // when the newest was made
+	lastUse       time.Time
+	idleEnd       time.Time
+	end           time.Time
+	seen          bool
+	replays       int
+	lateAt        map[int64]time.Time // token that was made newest by the rotation whose answer was given late: when
+	lateBy        string              // whom an answer was last given to late
+	undelivered   int64               // token whose answer was last noted not to have begun
+	undeliveredAt time.Time           // when that was
+	name          string
+	revoked       tokenjar.Reason
+	at            time.Time // of the revocation
+	pruned        bool
 }
 
 func (f *family) over(now time.Time) bool { return !f.idleEnd.After(now) || !f.end.After(now) }
@@ -49,11 +51,12 @@ func (f *family) revoke(why tokenjar.Reason, now time.Time) bool {
 	return true
 }
 
-// answersAgain reports whether the predecessor of the newest token would be answered, and as what.
-func (f *family) answersAgain(now time.Time) (tokenjar.Outcome, bool) {
-	from := []time.Time{f.madeAt}
+// answersAgain reports whether the predecessor of the newest token would be answered, and as what: who asks, or, of nobody,
+// somebody.
+func (f *family) answersAgain(who string, now time.Time) (tokenjar.Outcome, bool) {
+	from, waits := []time.Time{f.madeAt}, f.by
 	if at, ok := f.lateAt[f.newest]; ok {
-		from = append(from, at)
+		from, waits = append(from, at), f.lateBy
 	}
 	near := func(at time.Time, most time.Duration) bool {
 		d := now.Sub(at)
@@ -64,7 +67,8 @@ func (f *family) answersAgain(now time.Time) (tokenjar.Outcome, bool) {
 			return tokenjar.OutcomeGraceReplay, true
 		}
 	}
-	if answered := slices.MaxFunc(from, time.Time.Compare); f.waits == f.newest && near(f.waitedAt, timing.Grace) && near(answered, time.Minute) {
+	answered := slices.MaxFunc(from, time.Time.Compare)
+	if f.undelivered == f.newest && near(f.undeliveredAt, timing.Grace) && near(answered, time.Minute) && (who == "" || who == waits) {
 		return tokenjar.OutcomeGraceReplay, true
 	}
 	if f.seen || f.newest == 1 {
@@ -79,7 +83,7 @@ func (f *family) answersAgain(now time.Time) (tokenjar.Outcome, bool) {
 }
 
 // spend is the rotation table once more.
-func (f *family) spend(token int64, u *account, epoch int64, passive bool, now time.Time) tokenjar.Outcome {
+func (f *family) spend(token int64, who string, u *account, epoch int64, passive bool, now time.Time) tokenjar.Outcome {
 	switch {
 	case f.pruned, f.over(now):
 		return tokenjar.OutcomeEnded
@@ -97,7 +101,7 @@ func (f *family) spend(token int64, u *account, epoch int64, passive bool, now t
 		return tokenjar.OutcomeEnded
 	case token == f.newest:
 		f.newest++
-		f.madeAt, f.seen, f.replays = now, false, 0
+		f.madeAt, f.by, f.seen, f.replays = now, who, false, 0
 		if !passive {
 			idle := timing.Idle
 			if f.remember {
@@ -111,9 +115,9 @@ func (f *family) spend(token int64, u *account, epoch int64, passive bool, now t
 		}
 		return tokenjar.OutcomeRotated
 	case token == f.newest-1:
-		switch o, ok := f.answersAgain(now); {
+		switch o, ok := f.answersAgain(who, now); {
 		case ok && o == tokenjar.OutcomeLateRetry:
-			f.lateAt[f.newest] = now
+			f.lateAt[f.newest], f.lateBy = now, who
 			return o
 		case ok:
 			f.replays = min(f.replays+1, tokenjar.MaxReplays+1)
@@ -293,11 +297,12 @@ func (w *world) rotation(f *family, token int64) tokenjar.Rotation {
 func (w *world) show(rt *rapid.T, f *family, token int64) {
 	r := w.rotation(f, token)
 	r.Passive = rapid.Bool().Draw(rt, "passive")
+	r.UserAgent = rapid.SampledFrom([]string{r.UserAgent, r.UserAgent, "another agent"}).Draw(rt, "who")
 	if rapid.IntRange(0, 4).Draw(rt, "user read before the last change") == 4 {
 		r.AuthEpoch--
 	}
 	was := f.revoked
-	want := f.spend(token, w.owner(f), r.AuthEpoch, r.Passive, w.now())
+	want := f.spend(token, r.UserAgent, w.owner(f), r.AuthEpoch, r.Passive, w.now())
 	v, err := w.Rotate(rt.Context(), r)
 	must(rt, err)
 	equal(rt, fmt.Sprintf("outcome of token %d, the newest being %d", token, f.newest), v.Outcome, want)
@@ -314,7 +319,7 @@ func (w *world) parallel(rt *rapid.T) {
 	r := w.rotation(f, token)
 	want := make(map[tokenjar.Outcome]int)
 	for range n {
-		want[f.spend(token, w.owner(f), r.AuthEpoch, false, w.now())]++
+		want[f.spend(token, r.UserAgent, w.owner(f), r.AuthEpoch, false, w.now())]++
 	}
 	got := make(map[tokenjar.Outcome]int)
 	for _, a := range together(n, func(int) answer {
@@ -339,7 +344,7 @@ func (w *world) markUndelivered(rt *rapid.T) {
 	gen := f.newest - rapid.SampledFrom([]int64{0, 0, 0, 1, -1}).Draw(rt, "how old")
 	must(rt, w.MarkUndelivered(rt.Context(), []tokenjar.Undelivered{{SessionID: f.id, Generation: gen}}))
 	if gen == f.newest && !f.seen && f.live(w.now()) {
-		f.waits, f.waitedAt = gen, w.now()
+		f.undelivered, f.undeliveredAt = gen, w.now()
 	}
 }
 
@@ -497,10 +502,12 @@ func (w *world) compare(rt *rapid.T) {
 		equal(rt, "time of the password", row.AuthTime, f.authTime)
 		equal(rt, "generation", row.Generation, f.newest)
 		equal(rt, "hash", row.CurrentHash, f.hash(f.newest))
+		equal(rt, "user agent", row.UserAgent, f.by)
+		equal(rt, "user agent of the late retry", row.LateRetryUserAgent, f.lateBy)
 		equal(rt, "seen", row.SuccessorSeen, f.seen)
 		equal(rt, "replays", row.ReplayCount, f.replays)
-		equal(rt, "answer that waits", row.UndeliveredGen, f.waits)
-		equal(rt, "when it was noted", row.UndeliveredAt, f.waitedAt)
+		equal(rt, "answer that has not begun", row.UndeliveredGen, f.undelivered)
+		equal(rt, "when it was noted", row.UndeliveredAt, f.undeliveredAt)
 		equal(rt, "idle limit", row.IdleExpiresAt, f.idleEnd)
 		equal(rt, "absolute limit", row.ExpiresAt, f.end) // 6
 		equal(rt, "last use", row.LastSeenAt, f.lastUse)
@@ -509,7 +516,7 @@ func (w *world) compare(rt *rapid.T) {
 		equal(rt, "revoked at", row.RevokedAt, f.at)
 		equal(rt, "live", row.Live(), f.live(now))
 		for token := max(f.newest-3, 0); token <= f.newest+1; token++ { // 1 and 2
-			_, again := f.answersAgain(now)
+			_, again := f.answersAgain("", now)
 			want := f.live(now) && (token == f.newest || token == f.newest-1 && again)
 			got := row.Replayable(f.hash(token), f.hash(token+1), timing.Grace)
 			equal(rt, fmt.Sprintf("token %d of %d is good", token, f.newest), got, want)

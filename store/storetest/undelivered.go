@@ -8,8 +8,8 @@ import (
 	"github.com/tokenjar/tokenjar"
 )
 
-// waits notes that the answer that gives token n has not begun.
-func waits(n int64) step {
+// undelivered notes that the answer that gives token n has not begun.
+func undelivered(n int64) step {
 	return func(e *env, s session) {
 		must(e, e.MarkUndelivered(e.Context(), []tokenjar.Undelivered{{SessionID: s.id, Generation: n}}))
 	}
@@ -18,27 +18,31 @@ func waits(n int64) step {
 const halfGrace = grace / 2
 
 // What becomes of the token before the newest while the answer with the newest one has not begun.
-var waitingStories = []story{
-	{name: "it may be shown again, and nothing is used up for it", steps: []step{shows(1, rotated), after(halfGrace), waits(2), after(grace), shows(1, replay), after(oneMilli), shows(1, lateRetry)}, gen: 2},
-	{name: "from each note on there is a grace, until a minute after the rotation", steps: []step{shows(1, rotated), times(11, steps(after(halfGrace), waits(2), shows(1, replay))), after(halfGrace), shows(1, replay), waits(2), after(oneMilli), shows(1, lateRetry)}, gen: 2},
-	{name: "what is noted later than that is of no use", steps: []step{shows(1, rotated), after(time.Minute + oneMilli), waits(2), shows(1, lateRetry), after(grace + oneMilli), waits(2), shows(1, replay), after(time.Minute), waits(2), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
-	{name: "also when it was given late", steps: []step{shows(1, rotated), after(farTooLate), shows(1, lateRetry), after(halfGrace), waits(2), after(grace), shows(1, replay), waits(2), after(grace), shows(1, replay), after(oneMilli), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
-	{name: "twice in three rotations", steps: []step{shows(1, rotated), after(halfGrace), waits(2), after(grace), shows(1, replay), shows(2, rotated), after(halfGrace), waits(3), after(grace), shows(2, replay), shows(3, rotated)}, gen: 4},
-	{name: "T-06 not by another client", steps: []step{shows(1, rotated), after(halfGrace), waits(2), after(grace), shows(1, lateRetry, elsewhere), after(grace + oneMilli), waits(2), shows(1, reused, elsewhere)}, gen: 2, reason: tokenjar.ReasonReuse},
-	{name: "T-06 within the grace by another client, as ever", steps: []step{shows(1, rotated), waits(2), after(grace), shows(1, replay, elsewhere)}, gen: 2},
-	{name: "T-01 not once the newest was used", steps: []step{shows(1, rotated), after(halfGrace), seen(2), waits(2), after(grace), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
-	{name: "T-01 for a grace at most when the newest is used after the note", steps: []step{shows(1, rotated), after(halfGrace), waits(2), seen(2), waits(2), after(grace), shows(1, replay), after(oneMilli), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
-	{name: "T-01 an older one is a copy all the same", steps: []step{shows(1, rotated), shows(2, rotated), waits(3), shows(1, reused)}, gen: 3, reason: tokenjar.ReasonReuse},
-	{name: "the note is of one generation only", steps: []step{shows(1, rotated), after(grace), waits(1), waits(3), after(oneMilli), shows(1, lateRetry), waits(2), shows(2, rotated), after(grace + oneMilli), shows(2, reused)}, gen: 3, reason: tokenjar.ReasonReuse},
-	{name: "not without a grace", steps: []step{shows(1, rotated, noGrace), waits(2), shows(1, reused, noGrace)}, gen: 2, reason: tokenjar.ReasonReuse},
-	{name: "T-10 not after logout", steps: []step{shows(1, rotated), waits(2), revoked(tokenjar.ReasonLogout), waits(2), shows(1, ended), shows(2, ended)}, gen: 2, reason: tokenjar.ReasonLogout},
-	{name: "T-13 not beyond the end of the session", steps: []step{shows(1, rotated), after(halfGrace), to(idleEnd), after(-oneMilli), waits(2), after(oneMilli), shows(1, ended)}, gen: 2},
-	{name: "T-18 a clock that steps back does not lengthen it", steps: []step{shows(1, rotated), after(30 * time.Second), waits(2), seen(2), after(-time.Second), shows(1, replay), after(-oneMilli), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
+var undeliveredStories = []story{
+	{name: "it may be shown again, and nothing is used up for it", steps: []step{shows(1, rotated), after(halfGrace), undelivered(2), after(grace), shows(1, replay), after(oneMilli), shows(1, lateRetry)}, gen: 2},
+	{name: "from each note on there is a grace, until a minute after the rotation", steps: []step{shows(1, rotated), times(11, steps(after(halfGrace), undelivered(2), shows(1, replay))), after(halfGrace), shows(1, replay), undelivered(2), after(oneMilli), shows(1, lateRetry)}, gen: 2},
+	{name: "what is noted later than that is of no use", steps: []step{shows(1, rotated), after(time.Minute + oneMilli), undelivered(2), shows(1, lateRetry), after(grace + oneMilli), undelivered(2), shows(1, replay), after(time.Minute), undelivered(2), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "also when it was given late", steps: []step{shows(1, rotated), after(farTooLate), shows(1, lateRetry), after(halfGrace), undelivered(2), after(grace), shows(1, replay), undelivered(2), after(grace), shows(1, replay), after(oneMilli), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "twice in three rotations", steps: []step{shows(1, rotated), after(halfGrace), undelivered(2), after(grace), shows(1, replay), shows(2, rotated), after(halfGrace), undelivered(3), after(grace), shows(2, replay), shows(3, rotated)}, gen: 4},
+	{name: "T-06 not by another client", steps: []step{shows(1, rotated), after(halfGrace), undelivered(2), after(grace), shows(1, lateRetry, elsewhere), after(grace + oneMilli), undelivered(2), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "T-06 what another client was given late is kept open for that one alone", steps: []step{shows(1, rotated), after(time.Minute), shows(1, lateRetry, elsewhere), after(halfGrace), undelivered(2), after(grace), shows(1, replay, elsewhere), undelivered(2), after(grace), shows(1, replay, elsewhere), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "T-06 also when the answer had been given to a third client before", steps: []step{shows(1, rotated), shows(1, replay, elsewhereAgain), after(time.Minute), shows(1, lateRetry, elsewhere), after(halfGrace), undelivered(2), after(grace), shows(1, replay, elsewhere), shows(1, reused, elsewhereAgain)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "T-06 who shows it at the moment of the late retry of another is not that one", steps: []step{shows(1, rotated), after(time.Minute), shows(1, lateRetry), shows(1, replay, elsewhere), after(halfGrace), undelivered(2), after(grace), shows(1, replay), shows(1, reused, elsewhere)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "a late retry counts in its own generation only", steps: []step{shows(1, rotated), after(time.Minute), shows(1, lateRetry, elsewhere), shows(2, rotated), after(halfGrace), undelivered(3), after(grace), shows(2, replay), shows(2, reused, elsewhere)}, gen: 3, reason: tokenjar.ReasonReuse},
+	{name: "T-06 within the grace by another client, as ever", steps: []step{shows(1, rotated), undelivered(2), after(grace), shows(1, replay, elsewhere)}, gen: 2},
+	{name: "T-01 nothing is noted once the newest was used", steps: []step{shows(1, rotated), after(halfGrace), seen(2), undelivered(2), after(grace), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "T-01 after the first use a grace from the last note runs out", steps: []step{shows(1, rotated), after(halfGrace), undelivered(2), seen(2), undelivered(2), after(grace), shows(1, replay), after(oneMilli), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "T-01 an older one is a copy all the same", steps: []step{shows(1, rotated), shows(2, rotated), undelivered(3), shows(1, reused)}, gen: 3, reason: tokenjar.ReasonReuse},
+	{name: "the note is of one generation only", steps: []step{shows(1, rotated), after(grace), undelivered(1), undelivered(3), after(oneMilli), shows(1, lateRetry), undelivered(2), shows(2, rotated), after(grace + oneMilli), shows(2, reused)}, gen: 3, reason: tokenjar.ReasonReuse},
+	{name: "not without a grace", steps: []step{shows(1, rotated, noGrace), undelivered(2), shows(1, reused, noGrace)}, gen: 2, reason: tokenjar.ReasonReuse},
+	{name: "T-10 not after logout", steps: []step{shows(1, rotated), undelivered(2), revoked(tokenjar.ReasonLogout), undelivered(2), shows(1, ended), shows(2, ended)}, gen: 2, reason: tokenjar.ReasonLogout},
+	{name: "T-13 not beyond the end of the session", steps: []step{shows(1, rotated), after(halfGrace), to(idleEnd), after(-oneMilli), undelivered(2), after(oneMilli), shows(1, ended)}, gen: 2},
+	{name: "T-18 a clock that steps back does not lengthen it", steps: []step{shows(1, rotated), after(30 * time.Second), undelivered(2), seen(2), after(-time.Second), shows(1, replay), after(-oneMilli), shows(1, reused)}, gen: 2, reason: tokenjar.ReasonReuse},
 }
 
 func testUndelivered(t *testing.T, open opener) {
 	e := start(t, open)
-	for _, story := range waitingStories {
+	for _, story := range undeliveredStories {
 		e.sub(story.name, story.run)
 	}
 	e.sub("a note changes what it says and nothing else, and no other row", func(e *env) {
@@ -70,7 +74,7 @@ func testUndelivered(t *testing.T, open opener) {
 		s := e.login(e.user())
 		first := e.want(rotated, s.show(1)).Session
 		e.clock.advance(halfGrace)
-		waits(2)(e, s)
+		undelivered(2)(e, s)
 		e.clock.advance(grace)
 		again := e.want(replay, s.show(1)).Session
 		equal(e, "rotated at", again.RotatedAt, first.RotatedAt)

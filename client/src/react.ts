@@ -1,0 +1,5 @@
+export { AuthProvider, type AuthProviderProps } from './react/auth-provider.js'
+export { RequireAuth, type RequireAuthProps } from './react/require-auth.js'
+export { useAuth } from './react/use-auth.js'
+export { useSession, type SessionOptions } from './react/use-session.js'
+export type { Present } from './react/present.js'

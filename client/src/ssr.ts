@@ -1,0 +1,1 @@
+export { createServerAuth, type ServerAuth, type ServerAuthOptions } from './ssr/create-server-auth.js'

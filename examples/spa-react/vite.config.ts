@@ -1,0 +1,8 @@
+import react from '@vitejs/plugin-react'
+import { defineConfig } from 'vite'
+
+export default defineConfig({
+  plugins: [react()],
+  // tokenjar stands in front, also while you develop (docs/howto/vite.md).
+  server: { host: '127.0.0.1', port: 5173, strictPort: true },
+})
