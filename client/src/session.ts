@@ -81,7 +81,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
   let failures = 0
   let refusing = false // the last failure was that of a renewal, which no other answer makes good
   let notBefore = 0 // until then nothing is tried again by itself
-  let last: Partial<AuthError> = {}
+  let last: Partial<AuthError> // why, when something failed
   let timer: ReturnType<typeof setTimeout> | undefined
   let cookie = '' // the CSRF cookie of the session that is shown
 
@@ -158,13 +158,12 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
     return store.is('authenticated') ? refreshed : { outcome: 'session_ended', reason: store.get().reason ?? 'not_authenticated' }
   }
 
-  const later = (): Outcome => ({ outcome: 'try_later', after: (notBefore - Date.now()) / 1000, code: last.code ?? 'network', problem: last.problem })
+  const later = (): Outcome => ({ outcome: 'try_later', code: last.code ?? 'network', after: (notBefore - Date.now()) / 1000, problem: last.problem })
 
   const failed = (error: unknown, renewal = false) => {
     refusing = renewal
     last = error as Partial<AuthError>
-    const after = Math.max(last.retryAfter ?? 0, Math.min(60, 2 ** failures++)) * jitter
-    notBefore = Date.now() + after * 1000
+    notBefore = Date.now() + 1000 * jitter * Math.max(last.retryAfter ?? 0, Math.min(60, 2 ** failures++))
     plan()
     return later()
   }
