@@ -75,13 +75,16 @@ browser-figures: client-build ## refresh calls for an expiry, and what an expire
 	@[ -d test/browser/node_modules ] || (cd test/browser && npm ci --no-audit --no-fund)
 	CHROMIUM="$(CHROMIUM)" node test/browser/figures.mjs
 
+# Where nothing may be missing, the page's copy is not made anew, so that a test finds it to be old.
 .PHONY: client
-client: ## the TypeScript client: packages, types, tests, build and size, where Node is found
+client: ## the TypeScript client: packages, types, tests, build, size and the copy in the embedded page, where Node is found
 	@skip() { echo "client skipped: $$1"; [ -z "$$TOKENJAR_REQUIRE_ALL" ]; exit; }; \
 	command -v node >/dev/null && command -v npm >/dev/null || skip "it needs Node and npm"; \
 	cd client && { [ -d node_modules ] || npm ci --no-audit --no-fund || skip "its packages cannot be installed"; } && \
 	go build -o node_modules/.tokenjar ../cmd/tokenjar && \
-	npm run build && npm run typecheck && TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" npm test && npm run size
+	npm run build && npm run typecheck && \
+	{ [ -n "$$TOKENJAR_REQUIRE_ALL" ] || npm run asset; } && \
+	TOKENJAR_BIN="$$PWD/node_modules/.tokenjar" npm test && npm run size
 
 .PHONY: spa
 spa: ## the client's adapters, the example applications in a real browser, and their tutorial, where Chromium and Node are found

@@ -81,7 +81,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
   let failures = 0
   let refusing = false // the last failure was that of a renewal, which no other answer makes good
   let notBefore = 0 // until then nothing is tried again by itself
-  let last: ErrorCode = 'network'
+  let last: Partial<AuthError> // why, when something failed
   let timer: ReturnType<typeof setTimeout> | undefined
   let cookie = '' // the CSRF cookie of the session that is shown
 
@@ -158,14 +158,12 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
     return store.is('authenticated') ? refreshed : { outcome: 'session_ended', reason: store.get().reason ?? 'not_authenticated' }
   }
 
-  const later = (): Outcome => ({ outcome: 'try_later', after: (notBefore - Date.now()) / 1000, code: last })
+  const later = (): Outcome => ({ outcome: 'try_later', code: last.code ?? 'network', after: (notBefore - Date.now()) / 1000, problem: last.problem })
 
   const failed = (error: unknown, renewal = false) => {
     refusing = renewal
-    const { code, retryAfter } = error as Partial<AuthError>
-    const after = Math.max(retryAfter ?? 0, Math.min(60, 2 ** failures++)) * jitter
-    notBefore = Date.now() + after * 1000
-    last = code ?? 'network'
+    last = error as Partial<AuthError>
+    notBefore = Date.now() + 1000 * jitter * Math.max(last.retryAfter ?? 0, Math.min(60, 2 ** failures++))
     plan()
     return later()
   }

@@ -40,6 +40,7 @@ describe('what a refresh may be answered', () => {
     server.advanceTo('access-expired')
     const error: AuthError = await after(30_000, auth.fetch('/api/x').then(() => Promise.reject(new Error('it was answered')), (e) => e))
     expect(error).toMatchObject({ name: 'AuthError', code })
+    expect(error.problem?.code ?? 'network', 'what the server said goes with it').toBe(code)
     expect(error.retryAfter).toBeGreaterThan(0)
     expect(auth.getSnapshot().status).toBe('authenticated')
     // Once more in half an hour is no storm: the waits double up to a minute.

@@ -22,8 +22,14 @@ import (
 //go:embed assets
 var embedded embed.FS
 
-// pageFile is the template of the document; every other file under assets is served as it is.
+// pageFile is the template of the document; every other file under assets is served as it is, but for the import in scriptFile.
 const pageFile = "index.html"
+
+// scriptFile imports clientFile, which is @tokenjar/client as `make client` builds it.
+const (
+	scriptFile = "app.js"
+	clientFile = "client.js"
+)
 
 // Options is what the page has to know about the server it talks to.
 type Options struct {
@@ -103,6 +109,11 @@ func Handler(o Options) (*Site, error) {
 		body, err := embedded.ReadFile(full)
 		if err != nil {
 			return nil, fmt.Errorf("ui: read asset: %w", err)
+		}
+		if name == scriptFile {
+			if body, err = importHashed(body); err != nil {
+				return nil, err
+			}
 		}
 		url := hashedURL(name, body)
 		urls[name] = url
@@ -186,6 +197,20 @@ func render(o Options, urls map[string]string) ([]byte, error) {
 		return nil, fmt.Errorf("ui: render page: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// importHashed gives the client in the page's script the address that names its content. So the script's own address moves with
+// the client, and no browser runs one with the other's older version. An import map would do the same, but is inline script.
+func importHashed(script []byte) ([]byte, error) {
+	client, err := embedded.ReadFile("assets/" + clientFile)
+	if err != nil {
+		return nil, fmt.Errorf("ui: read client: %w", err)
+	}
+	from := []byte(" from './" + clientFile + "';")
+	if bytes.Count(script, from) != 1 {
+		return nil, fmt.Errorf("ui: %s does not import %s once", scriptFile, clientFile)
+	}
+	return bytes.Replace(script, from, []byte(" from './"+path.Base(hashedURL(clientFile, client))+"';"), 1), nil
 }
 
 func newFile(name string, body []byte, cache string) file {

@@ -1,10 +1,13 @@
 package ui_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -102,8 +105,8 @@ func TestEveryAssetOfThePageExistsAndIsImmutable(t *testing.T) {
 	site := open(t, demo)
 	_, page := ask(t, site, "GET", "/")
 	urls := assetURLs(page)
-	if len(urls) != 3 {
-		t.Fatalf("the page names %q, want a stylesheet, a script and an icon", urls)
+	if len(urls) != 4 {
+		t.Fatalf("the page names %q, want a stylesheet, two scripts and an icon", urls)
 	}
 	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 	for _, url := range urls {
@@ -120,6 +123,36 @@ func TestEveryAssetOfThePageExistsAndIsImmutable(t *testing.T) {
 		wantHeader(t, res, "Content-Type", types[url[strings.LastIndex(url, "."):]])
 		wantHeader(t, res, "Cache-Control", "public, max-age=31536000, immutable")
 		wantHeader(t, res, "X-Content-Type-Options", "nosniff")
+	}
+}
+
+// The script must not meet the client of another release, which a browser would keep for a year.
+func TestScriptImportsTheClientByTheHashOfItsContent(t *testing.T) {
+	site := open(t, demo)
+	_, page := ask(t, site, "GET", "/")
+	preload := regexp.MustCompile(`<link rel="modulepreload" href="([^"]+)">`).FindStringSubmatch(page)
+	script := regexp.MustCompile(`<script type="module" src="([^"]+)">`).FindStringSubmatch(page)
+	if preload == nil || script == nil {
+		t.Fatal("the page names no client or no script")
+	}
+	_, source := ask(t, site, "GET", script[1])
+	imports := regexp.MustCompile(`(?m)^import .* from '([^']+)';$`).FindAllStringSubmatch(source, -1)
+	if len(imports) != 1 {
+		t.Fatalf("%d imports, want 1", len(imports))
+	}
+	if got := path.Join(path.Dir(script[1]), imports[0][1]); got != preload[1] {
+		t.Errorf("the script imports %q, and the page names %q", got, preload[1])
+	}
+	if sum := sha256.Sum256([]byte(source)); !strings.Contains(script[1], hex.EncodeToString(sum[:6])) {
+		t.Errorf("%s does not carry the hash of what is served", script[1])
+	}
+	_, client := ask(t, site, "GET", preload[1])
+	kept, err := os.ReadFile("assets/client.js")
+	if err != nil || client != string(kept) {
+		t.Errorf("the client is not served as it is kept: %v", err)
+	}
+	if !regexp.MustCompile(`^/\* @tokenjar/client \d+\.\d+\.\d+, MIT\. Made from client/src by "make client"`).MatchString(client) {
+		t.Errorf("the client does not say what it is: %.100q", client)
 	}
 }
 
@@ -183,8 +216,10 @@ func TestPageHasNoInlineScriptOrStyle(t *testing.T) {
 
 func TestScriptAndStylesheetLoadNothingAndStoreNothing(t *testing.T) {
 	for file, forbidden := range map[string][]string{
-		"assets/app.js":  {"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "import(", "setItem", "document.cookie =", "http:", "https:"},
-		"assets/app.css": {"@import", "url(", "http:", "https:"},
+		"assets/app.js": {"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "import(", "setItem", "document.cookie =", "http:", "https:",
+			"BroadcastChannel", "X-CSRFToken", "X-Passive", "navigator.locks"}, // the client's business
+		"assets/client.js": {"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "import", "Storage", "indexedDB", "http:", "https:"},
+		"assets/app.css":   {"@import", "url(", "http:", "https:"},
 	} {
 		source, err := os.ReadFile(file)
 		if err != nil {

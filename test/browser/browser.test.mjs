@@ -357,7 +357,7 @@ describe('tokenjar demo in a browser', { skip, concurrency: 3 }, () => {
   // ---- cookies (CK) -------------------------------------------------------------------------------------------------
 
   test('CK: the browser holds the session cookies HttpOnly, SameSite=Lax, Path=/, for this host alone', async (t) => {
-    const { context } = await visitSignedIn(t);
+    const { context } = await visitSignedIn(t, { demoOptions: { accessLifetime: '300s' } });
     const cookies = await context.cookies();
     assert.deepEqual(cookies.map((cookie) => cookie.name).sort(), ['access_token', csrfCookie, 'refresh_token']);
     for (const cookie of cookies) {
@@ -383,7 +383,7 @@ describe('tokenjar demo in a browser', { skip, concurrency: 3 }, () => {
   });
 
   test('CK-10: after sign-out the jar is empty', async (t) => {
-    const { context, page } = await visitSignedIn(t);
+    const { context, page } = await visitSignedIn(t, { demoOptions: { accessLifetime: '300s' } });
     assert.equal((await context.cookies()).length, 3);
     await page.click('#sign-out');
     await page.waitForSelector(signedOut);

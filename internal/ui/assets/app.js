@@ -1,101 +1,59 @@
-// The page of tokenjar. It knows the session only by asking for it: the tokens are in cookies that no script can read.
+// The page of tokenjar. The session is the client's business (client.js): who is here, CSRF, renewal, one more try, other tabs.
+// What is left is what the page shows, and the page of this program shows what is usually hidden: requests and deadlines.
 //
 // Rules it keeps:
 //   - Nothing is stored: no localStorage, no sessionStorage, no cookie of its own.
-//   - Only a 401 that carries X-Tokenjar-Problem means "signed out". A network error or a 503 never does.
+//   - Nobody is shown as signed out before the client says so. A network error or a 503 never makes it say so.
 //   - An answer that arrives after the view changed is thrown away, so nobody's data appears on somebody else's page.
 //   - What others wrote goes into the page as text, never as markup.
 
+import { AuthError, account, createAuth } from './client.js';
+
 const root = document.documentElement;
-const auth = root.dataset.auth;
+const authPath = root.dataset.auth;
 const csrfCookie = root.dataset.csrfCookie;
 const sampleAPI = root.dataset.sampleApi ?? '';
 
 const $ = (id) => document.getElementById(id);
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Requests
+// The client, and its requests as the page shows them
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** A refusal: the problem document of the answer (RFC 9457), or what we know without one. */
-class Problem extends Error {
-  constructor(response, body) {
-    super(body.detail || body.title || `The server answered ${response.status}.`);
-    this.status = response.status;
-    this.code = body.code ?? '';
-    this.requestID = body.request_id ?? response.headers.get('X-Request-Id') ?? '';
-    this.fields = Array.isArray(body.errors) ? body.errors : [];
-    this.retryAfter = Number(response.headers.get('Retry-After')) || 0;
-    this.ours = response.headers.has('X-Tokenjar-Problem');
-    this.answer = body;
-  }
-
-  /** Whether this says that the session is over, as opposed to "wrong password" or an upstream's own 401. */
-  get endsSession() {
-    return this.status === 401 && this.ours && this.code !== 'invalid_credentials';
-  }
-}
-
-/** No answer at all. */
-class Unreachable extends Error {
-  constructor() {
-    super('The server cannot be reached. Your session is kept.');
-  }
-}
+const auth = createAuth({
+  authPath,
+  csrfCookie: csrfCookie.replace(/^__(Host|Secure)-/, ''),
+  fetch: watched,
+  proactive: false, // the visitor watches the token run out, and the next call renew it
+  grace: 0, // "Renew now" renews even what is new
+});
+const { sessions, updateUser } = account(auth);
 
 const seen = { requests: 0, setCookie: 0 };
 let underWay = 0; // requests without an answer yet
 
-/**
- * Sends one request as JSON and returns {status, body, response}; throws Problem or Unreachable.
- *
- * Unsafe methods carry the CSRF token unless csrf is false. When the server says the token does not fit, it is fetched
- * anew and the request is sent once more: another tab may have signed in again since.
- */
-async function call(method, path, { body, csrf = true } = {}) {
-  const unsafe = method !== 'GET';
-  let token = unsafe && csrf ? readCSRF() : '';
-  if (unsafe && csrf && !token && view === 'in') token = await fetchCSRF();
-  try {
-    return await send(method, path, body, token);
-  } catch (error) {
-    if (!(error instanceof Problem) || error.code !== 'csrf_failed' || !csrf || view !== 'in') throw error;
-    return send(method, path, body, await fetchCSRF());
-  }
-}
-
-async function send(method, path, body, token) {
-  const headers = { Accept: 'application/json' };
-  if (token) headers['X-CSRFToken'] = token;
-  if (body !== undefined) headers['Content-Type'] = 'application/json';
-  let response;
-  let text;
+/** fetch, with what can be seen of it: a line of the log, and the deadlines where an answer tells them. */
+async function watched(input, init = {}) {
+  const { pathname, search } = new URL(input instanceof Request ? input.url : input, location.origin);
+  const method = init.method ?? 'GET';
+  const fresh = pathname !== `${authPath}/session`; // what comes with new tokens is the newest there is
+  const started = era;
+  const before = life?.renewals;
   underWay += 1;
   try {
-    response = await fetch(path, {
-      method,
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      credentials: 'same-origin',
-      cache: 'no-store',
-    });
-    text = await response.text();
-  } catch {
-    writeLog(method, path, null);
-    throw new Unreachable();
+    const response = await fetch(input, init);
+    writeLog(method, pathname + search, response);
+    if (response.ok && ['/session', '/login', '/token/refresh'].some((path) => pathname === authPath + path)) {
+      const answer = await response.clone().json().catch(() => null);
+      if (answer && started === era && (fresh || life?.renewals === before)) hear(answer, fresh);
+    }
+    return response;
+  } catch (error) {
+    writeLog(method, pathname + search, null);
+    throw error;
   } finally {
     underWay -= 1;
   }
-  skew(response);
-  writeLog(method, path, response);
-  let parsed = null;
-  try {
-    parsed = text === '' ? null : JSON.parse(text);
-  } catch {
-    parsed = text; // an upstream may answer anything
-  }
-  if (!response.ok) throw new Problem(response, parsed !== null && typeof parsed === 'object' ? parsed : {});
-  return { status: response.status, body: parsed, response };
 }
 
 function readCookies() {
@@ -108,15 +66,6 @@ function readCookies() {
     });
 }
 
-function readCSRF() {
-  return readCookies().find((cookie) => cookie.name === csrfCookie)?.value ?? '';
-}
-
-async function fetchCSRF() {
-  const { body } = await send('GET', `${auth}/csrf`);
-  return body.csrf_token;
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // Views: unknown → out | in. While unknown neither is shown, so nothing flashes.
 // ---------------------------------------------------------------------------------------------------------------------
@@ -124,8 +73,9 @@ async function fetchCSRF() {
 let view = 'unknown';
 let era = 0; // moves with every change of view or user; answers of an earlier era are dropped
 let user = null;
-
-const others = 'BroadcastChannel' in window ? new BroadcastChannel('tokenjar') : null;
+let farewell = ''; // what to say when the session ends by the visitor's wish, while that is under way
+let going = ''; // where the visitor goes after signing in
+let shown; // the snapshot that is shown
 
 function show(next) {
   if (view !== next) era += 1;
@@ -137,21 +87,40 @@ function show(next) {
   $('account-bar').hidden = next !== 'in';
 }
 
-function enter(answer) {
-  if (user && user.id !== answer.user.id) {
+/** Shows what the client knows, where that is not what is shown. */
+function render() {
+  const snapshot = auth.getSnapshot();
+  const { status } = snapshot;
+  const news = snapshot !== shown;
+  if ((!news && view !== 'unknown') || (going && status === 'authenticated')) return;
+  shown = snapshot;
+  if (status === 'unknown') {
+    clear();
+  } else if (status === 'authenticated') {
+    enter(snapshot.user);
+    // Another tab may have renewed: the client knows by its message, the page has seen no answer.
+    if (news && !(Math.abs(snapshot.expiresAt - (life?.refresh ?? 0)) < 3000)) look();
+  } else if (status === 'expired') {
+    leave(reasons[snapshot.reason] ?? reasons.session_ended);
+  } else {
+    leave(view === 'in' ? farewell || 'You signed out in another tab.' : undefined);
+  }
+}
+
+function enter(who) {
+  const arriving = view !== 'in' || user?.id !== who.id;
+  if (user && user.id !== who.id) {
     era += 1;
-    life = null;
     wipe();
   }
-  const arriving = view !== 'in';
   show('in');
-  setUser(answer.user);
-  setLife(answer);
+  setUser(who);
+  draw();
   peek();
   if (arriving) loadSessions();
 }
 
-/** Ends the signed-in view here. reason is a sentence for the visitor, or nothing when they asked for it themselves. */
+/** Ends the signed-in view here. reason is a sentence for the visitor, or nothing where there was nobody. */
 function leave(reason) {
   const before = view;
   if (before === 'out' && !reason) return;
@@ -164,6 +133,16 @@ function leave(reason) {
   if (before === 'in') resetForm(); // on arrival it may hold what a password manager has filled in
   const idle = document.activeElement === null || document.activeElement === document.body;
   if (idle && matchMedia('(hover: hover)').matches) $('identity').focus({ preventScroll: true });
+}
+
+/** Shows nothing at all. */
+function clear() {
+  going = '';
+  user = null;
+  life = null;
+  wipe();
+  resetForm();
+  show('unknown');
 }
 
 function resetForm() {
@@ -185,8 +164,6 @@ function wipe() {
   $('strip-tokens').replaceChildren();
   for (const id of ['life-note', 'sessions-note', 'names-note']) say($(id), '');
   clearProblem($('names'));
-  tokens.length = 0;
-  fullLife.access = fullLife.refresh = fullLife.created = 0;
   if (sampleAPI) showAnswer(null);
 }
 
@@ -197,51 +174,35 @@ const reasons = {
   not_authenticated: 'Please sign in to continue.',
 };
 
-let checks = 0;
-
-/** Asks the server who is here. Never an error for the visitor's session: without an answer things stay as they are. */
-async function check(reason) {
-  const turn = ++checks;
+/** Has the client ask who is here. Without an answer things stay as they are. */
+async function look() {
   const started = era;
-  let answer;
   try {
-    ({ body: answer } = await send('GET', `${auth}/session`));
+    await auth.load();
+    if (retry === look) calm();
+    render(); // the page may have been cleared while the client's knowledge stayed the same
   } catch (error) {
-    if (turn !== checks || started !== era) return;
-    if (reason) return leave(reason);
-    trouble(error, () => check());
-    return;
-  }
-  if (turn !== checks || started !== era) return;
-  calm();
-  if (answer?.authenticated) {
-    enter(answer);
-  } else {
-    leave(reason ?? (view === 'in' ? reasons.session_ended : undefined));
+    if (started === era && handle(error, look)) trouble(error, look);
   }
 }
 
 /** Handles an error that belongs to no form. Returns the sentence to show beside what was tried, or ''. */
 function handle(error, again) {
-  if (error instanceof Problem && error.endsSession) {
-    check(reasons[error.code] ?? reasons.session_ended);
-    return '';
-  }
-  if (error instanceof Unreachable || error.status === 503) {
-    trouble(error, again);
-    return '';
-  }
-  if (!(error instanceof Problem)) throw error;
-  return error.message;
+  if (!(error instanceof AuthError)) throw error;
+  if (error.code === 'session_ended') return ''; // the view says so
+  if (error.problem && error.problem.status !== 503) return error.message;
+  trouble(error, again);
+  return '';
 }
 
 let retry = null;
 
-function trouble(error, again) {
-  retry = again ?? (() => check());
-  $('banner-text').textContent =
-    error instanceof Problem && error.status === 503 ? `${sentence(error.message)} Please try again in a moment.` : error.message;
-  $('banner-request').textContent = error.requestID ? `Request ${error.requestID}` : '';
+/** Says at the top what goes wrong. What the visitor tried is tried again rather than a look of the page's own. */
+function trouble({ problem, message }, again) {
+  if (again !== look || retry === null) retry = again;
+  if (!problem) $('banner-text').textContent = 'The server cannot be reached. Your session is kept.';
+  else $('banner-text').textContent = problem.status === 503 ? `${sentence(message)} Please try again in a moment.` : message;
+  $('banner-request').textContent = problem?.request_id ? `Request ${problem.request_id}` : '';
   $('banner').hidden = false;
   $('waiting-text').textContent = 'No answer yet.';
 }
@@ -282,34 +243,34 @@ async function signIn() {
     $(identity ? 'password' : 'identity').focus();
     return;
   }
-  const body = { [identity.includes('@') ? 'email' : 'username']: identity, password };
-  if ($('remember').checked) body.remember = true;
+  const credentials = { [identity.includes('@') ? 'email' : 'username']: identity, password };
+  if ($('remember').checked) credentials.remember = true;
+  const next = nextPath();
+  going = next;
   try {
-    const { body: answer } = await call('POST', `${auth}/login`, { body });
+    // The server may keep a queue for passwords, and the visitor waits for it: longer than the client does by itself.
+    await auth.login(credentials, { signal: new AbortController().signal });
     $('password').value = '';
     revealPassword(false);
     calm();
-    checks += 1; // a check under way knows less than this answer
-    user = null;
-    others?.postMessage('signed-in');
-    const next = nextPath();
     if (next) {
       show('unknown');
       $('waiting-text').textContent = 'Signed in. One moment …';
       location.assign(next);
       return;
     }
-    enter(answer);
     $('hello').focus();
   } catch (error) {
-    if (error instanceof Unreachable) {
+    going = '';
+    render(); // another tab may have signed in meanwhile
+    if (!(error instanceof AuthError)) throw error;
+    if (!error.problem) {
       showProblem(form, 'The server cannot be reached. Please check your connection and try again.');
       return;
     }
-    if (!(error instanceof Problem)) throw error;
     let text = error.message;
     if (error.retryAfter) text = `${sentence(text)} Please try again in ${wait(error.retryAfter)}.`;
-    showProblem(form, text, error, { username: 'identity', email: 'identity', password: 'password' });
+    showProblem(form, text, error.problem, { username: 'identity', email: 'identity', password: 'password' });
     if (error.code === 'invalid_credentials') {
       $('password').focus();
       $('password').select();
@@ -319,19 +280,20 @@ async function signIn() {
 
 async function signOut(everywhere) {
   const started = era;
+  const again = () => signOut(everywhere);
+  farewell = everywhere ? 'You are signed out everywhere.' : 'You are signed out.';
   try {
-    await call('POST', `${auth}/logout${everywhere ? '?all=true' : ''}`);
+    await auth.logout({ everywhere });
+    calm();
+    $('entry-title').focus();
+    peek();
   } catch (error) {
     if (started !== era) return;
-    if (handle(error, () => signOut(everywhere))) trouble(error, () => signOut(everywhere));
-    return;
+    if (error.problem?.status === 401) look(); // it is over already, and the reason is another
+    else if (handle(error, again)) trouble(error, again);
+  } finally {
+    farewell = '';
   }
-  checks += 1;
-  calm();
-  others?.postMessage('signed-out');
-  leave(everywhere ? 'You are signed out everywhere.' : 'You are signed out.');
-  $('entry-title').focus();
-  peek();
 }
 
 function revealPassword(on) {
@@ -364,15 +326,37 @@ function setUser(next) {
   }
 }
 
+/**
+ * Makes a call and looks whether it renewed the session on its way, which its answer does not say. Returns the answer and
+ * whether it did.
+ */
+async function onTheWay(what, call) {
+  const started = era;
+  const before = life?.renewals;
+  const answer = await call();
+  try {
+    if (underWay > 0) await auth.load(); // a question under way may be older than the call
+    await auth.load();
+  } catch {
+    // The call itself went well; the next look will tell.
+  }
+  return { answer, renewed: started === era && noteRenewal(what, before) };
+}
+
+function noteRenewal(what, before) {
+  const renewed = life !== null && life.renewals !== before;
+  if (renewed) sayRenewed(`${what} renewed the access token on the way.`);
+  return renewed;
+}
+
 async function whoAmI() {
   const started = era;
   try {
-    const { body } = await call('GET', `${auth}/user`);
+    const { answer } = await onTheWay(`GET ${authPath}/user`, () => auth.call('GET', '/user'));
     if (started !== era) return;
     calm();
-    setUser(body);
-    say($('names-note'), `The server says: ${body.username}.`);
-    await afterCall(`GET ${auth}/user`);
+    setUser(answer);
+    say($('names-note'), `The server says: ${answer.username}.`);
   } catch (error) {
     if (started !== era) return;
     say($('names-note'), handle(error, whoAmI), 'bad');
@@ -384,111 +368,97 @@ async function saveNames() {
   const form = $('names');
   clearProblem(form);
   say($('names-note'), '');
-  const body = { first_name: $('first-name').value.trim(), last_name: $('last-name').value.trim() };
+  const before = life?.renewals;
+  const names = { first_name: $('first-name').value.trim(), last_name: $('last-name').value.trim() };
   try {
-    const { body: saved } = await call('PATCH', `${auth}/user`, { body });
+    const answer = await updateUser(names); // after a change the client looks by itself
     if (started !== era) return;
     calm();
-    $('first-name').value = body.first_name;
-    $('last-name').value = body.last_name;
-    user = { ...user, ...body };
-    setUser(saved);
+    $('first-name').value = names.first_name;
+    $('last-name').value = names.last_name;
+    user = { ...user, ...names };
+    setUser(answer);
     say($('names-note'), 'Saved.');
-    others?.postMessage('changed');
-    await afterCall(`PATCH ${auth}/user`);
+    noteRenewal(`PATCH ${authPath}/user`, before);
   } catch (error) {
     if (started !== era) return;
     const text = handle(error, saveNames);
-    if (text) showProblem(form, text, error, { first_name: 'first-name', last_name: 'last-name' });
+    if (text) showProblem(form, text, error.problem, { first_name: 'first-name', last_name: 'last-name' });
   }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Session life: two deadlines, by the server's clock
+// Session life: two deadlines. The server says how many seconds are left, so that no clock has to be right.
 // ---------------------------------------------------------------------------------------------------------------------
 
-let life = null; // { access, refresh: ms of this machine's clock, or null; accessText }
-let ahead = 0; // server clock minus ours, in ms
-const fullLife = { access: 0, refresh: 0, created: 0 }; // in ms; 0 is not known yet
-const tokens = []; // the access tokens this page has seen: { from, to }
-let rechecked = ''; // the deadline after which we have looked again
+/**
+ * What the answers said of this user's session; times in ms of this machine's clock, null where there is none, 0 where it is not
+ * known:
+ *
+ *   of                    the user's id
+ *   access, text          when the access token runs out; the same as the server wrote it, of the last one there was
+ *   refresh, created      when the session ends if it is not used; when it began
+ *   ahead                 the server's clock minus ours
+ *   whole                 { access, refresh }: how long a life is in all
+ *   tokens                the access tokens this page has seen: { from, to }
+ *   renewals              how many of them were renewals
+ */
+let life = null;
+let looked = ''; // the access token after whose end we have looked again
 
-/** The Date header has whole seconds, so only a difference that cannot be rounding is believed. */
-function skew(response) {
-  const date = Date.parse(response.headers.get('Date') ?? '');
-  if (!date) return;
-  const measured = date + 500 - Date.now();
-  if (Math.abs(measured - ahead) > 1500) ahead = measured;
-}
-
-/** Takes over the expirations of an answer. how names the request that has just renewed, if one did. */
-function setLife(answer, how) {
+/** Takes over the expirations of an answer; fresh says that it came with new tokens. */
+function hear(answer, fresh) {
+  if (answer.authenticated === false || !(answer.user || life)) return;
   const now = Date.now();
-  const text = answer.access_expiration ?? '';
-  const previous = life;
-  const renewed = previous !== null && text !== '' && text !== previous.accessText;
-  let left = answer.access_expires_in ?? (text ? (Date.parse(text) - now - ahead) / 1000 : 0);
-  if (Number.isInteger(left)) left += 0.999; // whole seconds are rounded down: never say too early that it has run out
-  const end = text ? now + left * 1000 : null;
-  life = {
-    access: end,
-    // A token that ran out is still the last one seen, so that the next one counts as a renewal.
-    accessText: text || (previous?.accessText ?? ''),
-    refresh: answer.refresh_expiration ? Date.parse(answer.refresh_expiration) - ahead : (previous?.refresh ?? null),
-  };
-  if (end !== null && (previous === null || renewed)) {
-    if (renewed || left * 1000 > fullLife.access) fullLife.access = left * 1000;
-    const last = tokens.at(-1);
-    if (last && last.to > now) last.to = now;
-    tokens.push({ from: now, to: end });
-    if (tokens.length > 40) tokens.shift();
+  const of = answer.user?.id ?? life?.of;
+  if (life?.of !== of) {
+    const whole = { access: 0, refresh: 0 };
+    life = { of, access: null, text: '', refresh: null, created: 0, ahead: 0, whole, tokens: [], renewals: 0 };
   }
-  if (life.refresh !== null) fullLife.refresh = Math.max(fullLife.refresh, life.refresh - now);
+  const text = answer.access_expiration ?? '';
+  const { tokens, whole } = life;
+  const known = life.text !== '' || life.refresh !== null;
+  const renewed = known && text !== '' && (fresh || text !== life.text);
+  if (text) {
+    const left = answer.access_expires_in * 1000 + 999; // seconds are rounded down: never say too early that it has run out
+    life.ahead = Date.parse(text) - now - left + 999;
+    life.access = now + left;
+    life.text = text; // one that ran out is still the last one seen, so that the next one counts as a renewal
+    if (renewed || tokens.length === 0) {
+      whole.access = renewed ? left : Math.max(whole.access, left);
+      const last = tokens.at(-1);
+      if (last && last.to > now) last.to = now;
+      tokens.push({ from: now, to: life.access });
+      if (tokens.length > 40) tokens.shift();
+    }
+  } else {
+    life.access = null;
+  }
+  if (answer.refresh_expiration) life.refresh = Date.parse(answer.refresh_expiration) - life.ahead;
+  if (life.refresh !== null) whole.refresh = Math.max(whole.refresh, life.refresh - now);
   if (renewed) {
+    life.renewals += 1;
     $('jar').classList.remove('filled');
     requestAnimationFrame(() => $('jar').classList.add('filled'));
-    const what = how ? `${how} renewed the access token on the way.` : 'The access token was renewed.';
-    say($('life-note'), `${what} The new one lasts until ${clock(text)}.`, 'honey');
+    sayRenewed('The access token was renewed.');
   }
   draw();
-  return renewed;
 }
 
-/** After a call that may have renewed on the way, looks at the deadlines. Returns whether it did renew. */
-async function afterCall(how) {
-  const turn = ++checks;
-  const started = era;
-  try {
-    const { body } = await send('GET', `${auth}/session`);
-    if (turn !== checks || started !== era) return false;
-    if (!body?.authenticated) {
-      leave(reasons.session_ended);
-      return false;
-    }
-    setUser(body.user);
-    const renewed = setLife(body, how);
-    if (renewed) others?.postMessage('renewed');
-    return renewed;
-  } catch {
-    return false; // the call itself went well; the next look will tell
-  }
+function sayRenewed(what) {
+  say($('life-note'), `${what} The new one lasts until ${clock(life.text)}.`, 'honey');
 }
 
 async function renew() {
   const started = era;
-  try {
-    const { body } = await call('POST', `${auth}/token/refresh`);
-    if (started !== era) return;
-    calm();
-    checks += 1;
-    life.accessText = ''; // this is another token, even where it ends in the same second
-    setLife(body);
-    others?.postMessage('renewed');
-    await loadSessions();
-  } catch (error) {
-    if (started !== era) return;
-    say($('life-note'), handle(error, renew), 'bad');
+  const outcome = await auth.extend();
+  if (started !== era) return;
+  if (outcome.outcome === 'try_later') {
+    trouble(new AuthError(outcome.code, 0, outcome.problem), renew);
+    return;
   }
+  calm();
+  await loadSessions();
 }
 
 let announced = '';
@@ -496,6 +466,7 @@ let announced = '';
 function draw() {
   if (view !== 'in' || life === null) return;
   const now = Date.now();
+  const { text, whole } = life;
   const accessLeft = life.access === null ? 0 : Math.max(0, life.access - now);
   const refreshLeft = life.refresh === null ? null : Math.max(0, life.refresh - now);
   const out = accessLeft <= 0;
@@ -504,36 +475,34 @@ function draw() {
   write('jar-time', out ? 'empty' : duration(accessLeft / 1000));
   write('jar-caption', out ? 'next call refills' : 'access token');
   write('access-time', out ? 'has run out' : duration(accessLeft / 1000));
-  write('access-note', out ? 'The next call renews it on the way.' : `Until ${clock(life.accessText)}. Then the next call renews it.`);
-  level('jar', accessLeft / (fullLife.access || 1));
-  level('access-meter', accessLeft / (fullLife.access || 1), out ? 'has run out' : duration(accessLeft / 1000));
+  write('access-note', out ? 'The next call renews it on the way.' : `Until ${clock(text)}. Then the next call renews it.`);
+  level('jar', accessLeft / (whole.access || 1));
+  level('access-meter', accessLeft / (whole.access || 1), out ? 'has run out' : duration(accessLeft / 1000));
   const session = refreshLeft === null ? 'not known' : duration(refreshLeft / 1000);
   write('refresh-time', session);
-  write('refresh-note', refreshLeft === null ? 'This session cannot renew itself.' : `Until ${moment(life.refresh + ahead)}. Renewals extend it.`);
-  level('refresh-meter', refreshLeft === null ? 0 : refreshLeft / (fullLife.refresh || 1), session);
+  write('refresh-note', refreshLeft === null ? 'This session cannot renew itself.' : `Until ${moment(life.refresh + life.ahead)}. Renewals extend it.`);
+  level('refresh-meter', refreshLeft === null ? 0 : refreshLeft / (whole.refresh || 1), session);
   drawStrip(now);
 
   // Screen readers hear the thresholds only, and none at all of tokens that live a few seconds.
-  const long = fullLife.access > 60_000;
-  const threshold = `${life.accessText} ${out ? 'out' : accessLeft < 30_000 ? 'soon' : 'live'}`;
+  const long = whole.access > 60_000;
+  const threshold = `${text} ${out ? 'out' : accessLeft < 30_000 ? 'soon' : 'live'}`;
   if (threshold !== announced) {
     announced = threshold;
     write('life-announce', !long || threshold.endsWith('live') ? '' : out ? 'The access token has run out. The next call renews it.' : 'The access token runs out in 30 seconds.');
   }
 
-  // One look after each deadline: another tab may have renewed, or the session may be over. A call under way will tell.
-  if (underWay === 0 && document.visibilityState === 'visible' && (out || refreshLeft === 0)) {
-    const mark = `${life.accessText} ${refreshLeft === 0}`;
-    if (mark !== rechecked && now - (life.access ?? 0) > 300) {
-      rechecked = mark;
-      check();
-    }
+  // One look after the end of each: the server may have renewed on the way of another tab's request. A call under way will tell.
+  if (out && underWay === 0 && text !== looked && document.visibilityState === 'visible' && now - (life.access ?? 0) > 300) {
+    looked = text;
+    look();
   }
 }
 
 /** The last three lives of an access token and the one to come, with "now" at three quarters. */
 function drawStrip(now) {
-  const span = (fullLife.access || 300_000) * 4;
+  const { created, tokens, whole } = life;
+  const span = (whole.access || 300_000) * 4;
   const start = now - span * 0.75;
   const at = (time) => Math.min(100, Math.max(0, ((time - start) / span) * 100));
   const strip = $('strip-tokens');
@@ -551,7 +520,7 @@ function drawStrip(now) {
     block.hidden = token.to < start;
   });
   const session = $('strip-session');
-  session.style.left = `${fullLife.created ? at(fullLife.created) : 0}%`;
+  session.style.left = `${created ? at(created) : 0}%`;
   session.style.right = `${100 - at(life.refresh ?? now)}%`;
 }
 
@@ -569,37 +538,55 @@ function level(id, share, text) {
 // The sample API
 // ---------------------------------------------------------------------------------------------------------------------
 
-async function callSample(method, csrf = true) {
-  const started = era;
-  const wasOut = life?.access === null || life?.access <= Date.now();
-  const again = () => callSample(method, csrf);
+/** Calls the sample API. bare leaves the client out, and with it the CSRF header, as a page of another site would have to. */
+async function sample(method, bare) {
+  let response;
+  let body;
   try {
-    const { status, body } = await call(method, sampleAPI, { csrf });
+    response = await (bare ? watched : auth.fetch)(sampleAPI, { method, headers: { Accept: 'application/json' }, cache: 'no-store' });
+    body = await response.text();
+  } catch (error) {
+    throw error instanceof AuthError ? error : new AuthError('network', 0, undefined, error);
+  }
+  try {
+    body = body === '' ? null : JSON.parse(body);
+  } catch {
+    // a service may answer anything
+  }
+  const code = response.headers.get('X-Tokenjar-Problem');
+  if (code) throw new AuthError(code, 0, body);
+  return { status: response.status, body };
+}
+
+async function callSample(method, bare = false) {
+  const started = era;
+  const what = `${method} ${sampleAPI}`;
+  const wasOut = !life?.access || life.access <= Date.now();
+  const again = () => callSample(method, bare);
+  try {
+    const { answer, renewed } = await onTheWay(what, () => sample(method, bare));
     if (started !== era) return;
     calm();
+    if (answer.status >= 400) {
+      const { detail, title } = Object(answer.body);
+      showAnswer({ ...answer, what, facts: [[detail || title || `The server answered ${answer.status}.`, 'honey']] });
+      return;
+    }
     const facts = [['This page sent no token: no Authorization header, and it cannot read the cookies.']];
     facts.push(['The service behind got no cookie of the session either, but a token made for it alone, and verified it.']);
     if (method !== 'GET') facts.push(['The CSRF header proved that the request came from this page.']);
-    const renewed = await afterCall(`${method} ${sampleAPI}`);
-    if (started !== era) return;
     if (renewed) {
       const why = wasOut ? 'The access token had run out. ' : '';
-      facts.push([`${why}This same call was let through and brought a new one, until ${clock(life.accessText)}.`, 'honey']);
+      facts.push([`${why}This same call was let through and brought a new one, until ${clock(life.text)}.`, 'honey']);
     }
-    showAnswer({ status, what: `${method} ${sampleAPI}`, body, facts });
+    showAnswer({ ...answer, what, facts });
   } catch (error) {
     if (started !== era) return;
-    if (error instanceof Problem && error.code === 'csrf_failed') {
-      showAnswer({
-        status: error.status,
-        what: `${method} ${sampleAPI}`,
-        body: error.answer,
-        facts: [['Refused, as it should be. Another site could send this request with your cookies, but not with the CSRF header.', 'honey']],
-      });
-      return;
-    }
-    const text = handle(error, again);
-    if (text) showAnswer({ status: error.status, what: `${method} ${sampleAPI}`, body: error.answer, facts: [[text, 'honey']] });
+    const { problem } = error;
+    if (bare && problem?.status === 401) return look();
+    const csrf = 'Refused, as it should be. Another site could send this request with your cookies, but not with the CSRF header.';
+    const text = problem?.code === 'csrf_failed' ? csrf : handle(error, again);
+    if (text) showAnswer({ status: problem.status, what, body: problem, facts: [[text, 'honey']] });
   }
 }
 
@@ -634,12 +621,12 @@ function showAnswer(answer) {
 
 async function loadSessions() {
   const started = era;
-  const mayRenew = !life?.access || life.access - Date.now() < 1000;
+  // Live tokens are renewed by nobody, and then the page's own look says nothing about its visitor.
+  const passive = life?.access > Date.now() + 1000;
   try {
-    const { body } = await call('GET', `${auth}/sessions`);
-    if (started !== era) return;
-    const list = body.sessions ?? [];
-    if (mayRenew) await afterCall(`GET ${auth}/sessions`);
+    const list = passive
+      ? await sessions.list({ passive })
+      : (await onTheWay(`GET ${authPath}/sessions`, () => sessions.list())).answer;
     if (started !== era) return;
     learn(list.find((session) => session.current));
     list.sort((a, b) => Number(b.current) - Number(a.current) || Date.parse(b.last_used_at) - Date.parse(a.last_used_at));
@@ -657,13 +644,14 @@ async function loadSessions() {
 /** The list says when our tokens were issued, so the full length of both lives is known even after a reload. */
 function learn(session) {
   if (!session || life === null) return;
+  const { access, refresh, ahead, tokens, whole } = life;
   const issued = Date.parse(session.last_used_at) - ahead;
-  fullLife.created = Date.parse(session.created_at) - ahead;
-  if (life.access !== null && tokens.length === 1 && issued < tokens[0].from) {
-    fullLife.access = Math.max(fullLife.access, life.access - issued);
+  life.created = Date.parse(session.created_at) - ahead;
+  if (access !== null && tokens.length === 1 && issued < tokens[0].from) {
+    whole.access = Math.max(whole.access, access - issued);
     tokens[0].from = issued;
   }
-  if (life.refresh !== null) fullLife.refresh = Math.max(fullLife.refresh, life.refresh - issued);
+  if (refresh !== null) whole.refresh = Math.max(whole.refresh, refresh - issued);
   draw();
 }
 
@@ -721,21 +709,22 @@ function sessionItem(session) {
 }
 
 async function endSession(id, title) {
-  await changeSessions(`${auth}/sessions/${encodeURIComponent(id)}`, `Ended: ${title}.`, () => endSession(id, title));
+  await changeSessions(() => sessions.end(id), `Ended: ${title}.`, () => endSession(id, title));
 }
 
 async function endOthers() {
-  await changeSessions(`${auth}/sessions`, 'All other sessions are ended.', endOthers);
+  await changeSessions(() => sessions.endOthers(), 'All other sessions are ended.', endOthers);
 }
 
-async function changeSessions(path, done, again) {
+async function changeSessions(change, done, again) {
   const started = era;
+  const before = life?.renewals;
   try {
-    await call('DELETE', path);
+    await change();
   } catch (error) {
     if (started !== era) return;
     // Ended already, perhaps from its own browser: what was wanted is so.
-    if (!(error instanceof Problem && error.status === 404)) {
+    if (error.problem?.status !== 404) {
       const text = handle(error, again);
       if (text) say($('sessions-note'), text, 'bad');
       return;
@@ -747,7 +736,7 @@ async function changeSessions(path, done, again) {
   if (started !== era) return;
   say($('sessions-note'), done);
   if (document.activeElement === document.body) $('sign-out-all').focus({ preventScroll: true });
-  await afterCall(`DELETE ${path.slice(0, auth.length + '/sessions'.length)}`);
+  noteRenewal(`DELETE ${authPath}/sessions`, before);
 }
 
 /** A short name for a User-Agent header. Only for people to recognise their own devices by. */
@@ -893,9 +882,9 @@ function fieldError(id, text) {
 }
 
 /** Shows a refusal in its form: what concerns a field at the field, everything else above the fields. */
-function showProblem(form, text, error, fields = {}) {
+function showProblem(form, text, problem, fields = {}) {
   let placed = 0;
-  for (const { field = '', detail = '' } of error?.fields ?? []) {
+  for (const { field = '', detail = '' } of problem?.errors ?? []) {
     const id = fields[field.split(/[./]/).at(-1)];
     if (!id || !detail) continue;
     fieldError(id, detail);
@@ -904,10 +893,10 @@ function showProblem(form, text, error, fields = {}) {
   }
   const box = $(`${form.id}-problem`);
   box.replaceChildren(text);
-  if (error?.requestID) {
+  if (problem?.request_id) {
     const id = document.createElement('small');
     id.className = 'request';
-    id.textContent = `Request ${error.requestID}`;
+    id.textContent = `Request ${problem.request_id}`;
     box.append(id);
   }
   box.hidden = false;
@@ -956,7 +945,7 @@ press($('end-others'), endOthers);
 press($('banner-retry'), () => retry?.());
 press($('api-get'), () => callSample('GET'));
 press($('api-post'), () => callSample('POST'));
-press($('api-post-bare'), () => callSample('POST', false));
+press($('api-post-bare'), () => callSample('POST', true));
 $('password-toggle').addEventListener('click', () => revealPassword($('password').type === 'password'));
 $('demo-fill')?.addEventListener('click', () => {
   $('identity').value = $('demo-username').textContent;
@@ -971,32 +960,19 @@ if (next) {
   $('entry-next').hidden = false;
 }
 
-others?.addEventListener('message', ({ data }) => check(data === 'signed-out' ? 'You signed out in another tab.' : undefined));
 window.cookieStore?.addEventListener('change', peek);
 setInterval(draw, 250);
 setInterval(peek, 1000);
 
-// Timers sleep with the tab and the machine, and sign-out may have happened elsewhere: look again on the way back.
-let looked = 0;
-function lookAgain() {
-  if (document.visibilityState !== 'visible' || Date.now() - looked < 500) return; // focus and visibility come together
-  looked = Date.now();
-  check();
-}
-document.addEventListener('visibilitychange', lookAgain);
-window.addEventListener('focus', lookAgain);
-window.addEventListener('online', lookAgain);
+// Deadlines that moved elsewhere are seen at once, and not when the client has its next reason to ask.
+window.addEventListener('focus', look);
+window.addEventListener('online', look);
 
 // What the browser keeps for its back button is a page that shows nothing: it asks again first.
-window.addEventListener('pagehide', () => {
-  user = null;
-  life = null;
-  wipe();
-  resetForm();
-  show('unknown');
-});
+window.addEventListener('pagehide', clear);
 window.addEventListener('pageshow', (event) => {
-  if (event.persisted) check();
+  if (event.persisted) look();
 });
 
-check();
+auth.subscribe(render);
+look();

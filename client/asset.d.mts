@@ -1,0 +1,2 @@
+export const assetPath: string
+export function asset(): Promise<string>
