@@ -25,7 +25,8 @@ test: ## all tests; what is missing on this machine is skipped with a sentence
 
 .PHONY: others
 others:
-	@$(MAKE) --no-print-directory driver-test && $(MAKE) --no-print-directory examples && $(MAKE) --no-print-directory peers
+	@$(MAKE) --no-print-directory client && $(MAKE) --no-print-directory driver-test && $(MAKE) --no-print-directory examples && \
+	$(MAKE) --no-print-directory peers
 
 .PHONY: go-test
 go-test: ## the Go tests; those where goroutines meet once more with the race detector, where a C compiler is found
