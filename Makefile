@@ -128,7 +128,7 @@ peers-bench: ## the tables of docs/performance.md about tokens, beside golang-jw
 	cd test/peers && go test -run '^$$' -bench . -benchtime 1x
 
 .PHONY: figures
-figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite, requests, rows, sustained, prune, million or nodes for others
+figures: ## the tables of docs/performance.md that are taken from outside; PARTS=suite, requests, proxy, streams, rows, sustained, prune, million or nodes for others
 	go run ./test/figures $(PARTS)
 
 .PHONY: sabotage
