@@ -88,8 +88,8 @@ type Route struct {
 	IdleTimeout time.Duration
 	// MaxBody is the size of a request's body in bytes at most. Default: 10 MiB; -1: any.
 	MaxBody int64
-	// MaxRequests is how many requests the service gets at once at most, streams apart; all routes to one Upstream share
-	// the least of theirs. Others are 503. Default: 512.
+	// MaxRequests is how many requests the service gets at once at most, streams apart; all routes of a Proxy to one Upstream
+	// share the least of theirs. Others are 503. Default: 512.
 	MaxRequests int
 	// MaxStreams is how many streams may be open at once at most. Others are 503. Default: 10,000.
 	MaxStreams int

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A service is what the routes to one address share, by whatever path they lead there: how many requests it gets at once, and
+// A service is what the routes of a Proxy to one address share, by whatever path they lead there: how many requests it gets at once, and
 // the connections to it.
 type service struct {
 	name   string // scheme, host and port
