@@ -140,7 +140,7 @@ func TestAnAnswerThatNobodyAskedForReachesNobody(t *testing.T) {
 				<-sent
 				for later { // until it has arrived
 					d.mu.Lock()
-					idle := len(d.idle) > 0 && isSilent(d.idle[0].conn)
+					idle := len(d.idle) > 0 && d.idle[0].silence.holds()
 					d.mu.Unlock()
 					if !idle {
 						break
