@@ -70,7 +70,7 @@ type stream struct {
 
 func listen(t *testing.T, app *tokenjartest.App, c *tokenjartest.Client, path string) *stream {
 	t.Helper()
-	ctx, leave := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, leave := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(leave)
 	req, err := http.NewRequestWithContext(ctx, "GET", app.URL+path, nil)
 	if err != nil {
@@ -202,8 +202,8 @@ func TestAServiceIsToldWhenItsListenerLeaves(t *testing.T) { // P-39
 	events.leave()
 	select {
 	case <-s.over:
-	case <-time.After(20 * time.Second):
-		t.Error("20 seconds later the service is still at work")
+	case <-time.After(patience):
+		t.Error("the service is still at work")
 	}
 	settled(t, p)
 	if st := p.Stats(); st.StreamsEnded != 0 || st.BrokenOff != 0 || st.Unavailable != 0 {
@@ -317,7 +317,7 @@ func TestManyStreamsEndWithOneSession(t *testing.T) {
 		services[i].Close()
 	}
 	for begin := time.Now(); p.Stats().WebSockets != 1 || runtime.NumGoroutine() > before+5; time.Sleep(time.Millisecond) {
-		if time.Since(begin) > 20*time.Second {
+		if time.Since(begin) > patience {
 			t.Fatalf("%+v, %d goroutines, %d before", p.Stats(), runtime.NumGoroutine(), before)
 		}
 	}

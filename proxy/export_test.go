@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Timing are the limits of streams and bodies that a test waits out. Those that are zero are a minute: only a failure waits
-// for it, and no busy machine takes that long.
+// Timing are the limits of streams and bodies that a test waits out. Those that are zero are longer than any
+// test has patience.
 type Timing struct{ Linger, Closing, Piece, Body, Stop time.Duration }
 
 // SetTiming changes the limits of streams and bodies, before the first request.
 func (p *Proxy) SetTiming(t Timing) {
 	p.timing = timing{
-		linger: cmp.Or(t.Linger, time.Minute), closing: cmp.Or(t.Closing, time.Minute), piece: cmp.Or(t.Piece, time.Minute),
-		body: cmp.Or(t.Body, time.Minute), stop: cmp.Or(t.Stop, time.Minute),
+		linger: cmp.Or(t.Linger, time.Hour), closing: cmp.Or(t.Closing, time.Hour), piece: cmp.Or(t.Piece, time.Hour),
+		body: cmp.Or(t.Body, time.Hour), stop: cmp.Or(t.Stop, time.Hour),
 	}
 }
 

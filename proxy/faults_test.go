@@ -326,7 +326,7 @@ func TestAServiceThatCannotBeReached(t *testing.T) { // P-38
 				if err == nil {
 					break
 				}
-				if time.Since(begin) > 20*time.Second {
+				if time.Since(begin) > patience {
 					t.Fatal(err)
 				}
 			}
@@ -348,7 +348,7 @@ func TestOtherRoutesDoNotNotice(t *testing.T) { // P-38
 	hanging := newRawService(t, saying(""))
 	good := newService(t)
 	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{},
-		proxy.Route{Path: "/hangs", Upstream: hanging.URL, Auth: proxy.None, MaxRequests: 16}, // all of them one client's share
+		proxy.Route{Path: "/hangs", Upstream: hanging.URL, Auth: proxy.None, MaxRequests: 16, HeaderTimeout: time.Hour}, // all of them one client's share
 		proxy.Route{Path: "/good", Upstream: good.URL, Auth: proxy.None, MaxRequests: 1},
 	)
 	ctx, leave := context.WithCancel(t.Context())
@@ -452,8 +452,8 @@ func TestARequestEndsWhenItsClientLeaves(t *testing.T) { // P-39
 		<-gone
 		select {
 		case <-over:
-		case <-time.After(20 * time.Second):
-			t.Errorf("%s: 20 seconds later the service is still at work", method)
+		case <-time.After(patience):
+			t.Errorf("%s: the service is still at work", method)
 		}
 	}
 	if st := p.Stats(); st.Unavailable+st.TimedOut+st.BrokenOff != 0 {

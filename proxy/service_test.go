@@ -75,8 +75,8 @@ func TestRoutesToOneServiceShareItsConnections(t *testing.T) {
 
 func TestRoutesToOneServiceShareItsPlaces(t *testing.T) { // whatever their timeouts
 	hanging := newRawService(t, saying(""))
-	other := proxy.Route{Path: "/b", Upstream: hanging.URL + "/b", Auth: proxy.None, MaxRequests: 2, HeaderTimeout: time.Minute}
-	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/a", Upstream: hanging.URL, Auth: proxy.None}, other)
+	other := proxy.Route{Path: "/b", Upstream: hanging.URL + "/b", Auth: proxy.None, MaxRequests: 2, HeaderTimeout: 2 * time.Hour}
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/a", Upstream: hanging.URL, Auth: proxy.None, HeaderTimeout: time.Hour}, other)
 	ctx, leave := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for _, path := range []string{"/a", "/b"} {

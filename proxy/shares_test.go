@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/proxy"
@@ -81,7 +82,7 @@ func (c *crowd) come(s *rawService, who *tokenjartest.Client, n int, change func
 
 func TestNoClientHoldsAllPlacesOfAService(t *testing.T) {
 	s := newRawService(t, saying(""))
-	app, p := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.Optional, MaxRequests: 80})
+	app, p := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.Optional, MaxRequests: 80, HeaderTimeout: time.Hour})
 	ada, phone, eve, stranger := app.SignIn("ada"), app.SignIn("ada"), app.SignIn("eve"), app.Anonymous()
 	home, other := at("2001:db8:1:2::1"), at("2001:db8:1:3::1")
 	turnedAway := func(who *tokenjartest.Client, change func(*http.Request)) {
@@ -118,8 +119,8 @@ func TestNoClientHoldsAllPlacesOfAService(t *testing.T) { // R-01
 
 func TestARouteIsNotShutByWhatGoesOnBehindAnother(t *testing.T) {
 	s := newRawService(t, saying(""))
-	app, _ := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, MaxRequests: 80, MaxPerSession: 40},
-		proxy.Route{Path: "/y", Upstream: s.URL})
+	app, _ := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, MaxRequests: 80, MaxPerSession: 40, HeaderTimeout: time.Hour},
+		proxy.Route{Path: "/y", Upstream: s.URL, HeaderTimeout: time.Hour})
 	ada, home := app.SignIn("ada"), at("192.0.2.1")
 	reports := newCrowd(t, app)
 	reports.come(s, ada, 39, home)

@@ -180,7 +180,7 @@ func newSocketService(t *testing.T) *socketService {
 			fmt.Fprintf(conn, "Sec-WebSocket-Protocol: %s\r\n", strings.TrimSpace(strings.Split(offered, ",")[0]))
 		}
 		io.WriteString(conn, "\r\n")
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		s.ends <- &peer{Conn: conn, r: rw.Reader, t: t}
 	}))
 	t.Cleanup(s.Close)
@@ -217,7 +217,7 @@ func handshake(t *testing.T, app *tokenjartest.App, c *tokenjartest.Client, path
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	const key = "dGhlIHNhbXBsZSBub25jZQ=="
 	fields := []string{
 		"Host: " + host, "Connection: keep-alive, Upgrade", "Upgrade: websocket", "Origin: " + app.URL, "Sec-Fetch-Site: same-origin",
@@ -266,6 +266,9 @@ func connect(t *testing.T, app *tokenjartest.App, c *tokenjartest.Client, s *soc
 	return client, s.end(t)
 }
 
+// patience is how long something may take that happens at once on an idle machine.
+const patience = time.Minute
+
 // Limits that tests wait out. A busy machine may keep any of us from running for seconds, so nothing may have to succeed
 // within the quick one; within the other it may.
 const (
@@ -296,8 +299,8 @@ func settled(t *testing.T, p *proxy.Proxy) {
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for begin := time.Now(); !is(); time.Sleep(time.Millisecond) {
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("20 seconds later it is not so that %s", what)
+		if time.Since(begin) > patience {
+			t.Fatalf("waited in vain: %s", what)
 		}
 	}
 }

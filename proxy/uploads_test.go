@@ -37,7 +37,7 @@ func dial(t *testing.T, app *tokenjartest.App) *rawClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	return &rawClient{conn, bufio.NewReader(conn), t}
 }
 
@@ -172,7 +172,7 @@ func TestABodyThatComesSlowlyMayGoOn(t *testing.T) { // R-01
 		if client.r.Buffered() == 0 {
 			client.SetReadDeadline(time.Now().Add(time.Millisecond))
 			_, peeked := client.r.Peek(1)
-			client.SetReadDeadline(time.Now().Add(20 * time.Second))
+			client.SetReadDeadline(time.Now().Add(patience))
 			if peeked == nil {
 				break
 			}
@@ -200,7 +200,7 @@ func TestAClientThatLeavesInTheMiddleOfABody(t *testing.T) { // P-39
 				if err == nil {
 					t.Error("the service took a part for the whole")
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(patience):
 				t.Error("the service still waits")
 			}
 			if st := p.Stats(); st != (proxy.Stats{}) {
