@@ -456,7 +456,7 @@ func (p *Proxy) Stop() {
 	p.stop(errStopping)
 	select {
 	case <-over:
-	case <-time.After(p.timing.linger + p.timing.linger/4):
+	case <-time.After(p.timing.stop):
 	}
 }
 
