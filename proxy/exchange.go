@@ -368,9 +368,10 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 		stats.unavailable.Add(1)
 		p = problem.New(problem.UpstreamUnavailable)
 	}
-	if p.Status < 500 {
+	if p.Status < 500 || x.body.isLeft() {
 		w.Header().Set("Connection", "close") // what is left of the body is not a request
-	} else {
+	}
+	if p.Status >= 500 {
 		r.failedWith(x, p.Code, err)
 	}
 	writeQuietly(w, req, p)
@@ -448,6 +449,16 @@ func (b *requestBody) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
+}
+
+// isLeft reports whether the client's body has not been read to its end. A nil one has.
+func (b *requestBody) isLeft() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.over
 }
 
 func (b *requestBody) failure() error {

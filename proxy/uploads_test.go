@@ -264,21 +264,36 @@ func TestALargeBodyTakesNoMemory(t *testing.T) {
 }
 
 func TestAnAnswerMayComeBeforeTheBodyHasBeenSent(t *testing.T) {
-	t.Parallel() // it waits: net/http sends the answer when the rest of the body is there, or its time is over
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		http.Error(w, "not for you", http.StatusForbidden)
 	}))
 	t.Cleanup(s.Close)
-	app, p := newUploadApp(t, s.URL, proxy.Timing{Body: tolerant}, nil)
-	client := dial(t, app)
-	client.post("Content-Length: 1000")
-	io.WriteString(client, "the beginning")
-	if status, _, _ := client.answer(); status != 403 {
-		t.Errorf("got %d", status)
+	// The body never comes, and is waited for longer than the answer: who sends it may be waiting for that.
+	app, p := newUploadApp(t, s.URL, proxy.Timing{Body: time.Hour}, nil)
+	for _, c := range []struct{ name, field, body string }{
+		{"known length", "Content-Length: 1000", "the beginning"},
+		{"chunked", "Transfer-Encoding: chunked", "4\r\nmore\r\n"},
+	} {
+		client := dial(t, app)
+		client.post(c.field)
+		io.WriteString(client, c.body)
+		if status, _, ends := client.answer(); status != 403 || !ends {
+			t.Errorf("%s: got %d, and the connection ends: %v", c.name, status, ends)
+		}
 	}
 	if st := p.Stats(); st != (proxy.Stats{}) {
 		t.Errorf("the service is blamed: %+v", st)
+	}
+}
+
+func TestARefusalMayComeBeforeTheBodyHasBeenSent(t *testing.T) {
+	app, _ := newUploadApp(t, "http://"+upstreamtest.Refusing(t), proxy.Timing{Body: time.Hour}, nil)
+	client := dial(t, app)
+	client.post("Content-Length: 1000")
+	io.WriteString(client, "the beginning")
+	if status, code, ends := client.answer(); status != 502 || code != problem.UpstreamUnavailable || !ends {
+		t.Errorf("got %d %s, and the connection ends: %v", status, code, ends)
 	}
 }
 
