@@ -42,7 +42,7 @@ func scripted(t *testing.T, handle func(n int, conn net.Conn, r *bufio.Reader)) 
 
 func newTestDirect(t *testing.T, address string, wait time.Duration) *direct {
 	r := Route{ConnectTimeout: time.Minute, HeaderTimeout: wait, IdleTimeout: time.Minute, MaxRequests: 10}
-	d := newDirect(newTransport(r, r.MaxRequests), address, r, r.MaxRequests)
+	d := newDirect("http", address, r, r.MaxRequests)
 	t.Cleanup(d.CloseIdleConnections)
 	return d
 }
@@ -113,8 +113,11 @@ func TestAnAnswerThatNobodyAskedForReachesNobody(t *testing.T) {
 		"one byte":           "H",
 		"the end of a chunk": "0\r\n\r\n",
 	} {
-		for _, later := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, later %t", name, later), func(t *testing.T) {
+		for _, c := range []struct {
+			method string
+			later  bool
+		}{{"GET", false}, {"GET", true}, {"POST", false}, {"POST", true}} {
+			t.Run(fmt.Sprintf("%s %s, later %t", c.method, name, c.later), func(t *testing.T) {
 				sent := make(chan struct{}, 1)
 				address, accepted := scripted(t, func(n int, conn net.Conn, r *bufio.Reader) {
 					if n > 1 {
@@ -123,7 +126,7 @@ func TestAnAnswerThatNobodyAskedForReachesNobody(t *testing.T) {
 					}
 					one(r)
 					answer := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/a"
-					if later {
+					if c.later {
 						io.WriteString(conn, answer)
 						time.Sleep(20 * time.Millisecond) // another packet
 						io.WriteString(conn, extra)
@@ -134,19 +137,25 @@ func TestAnAnswerThatNobodyAskedForReachesNobody(t *testing.T) {
 					one(r)
 				})
 				d := newTestDirect(t, address, time.Minute)
-				if got, err := ask(t, d, "GET", "/a"); got != "/a" || err != nil {
+				send := func(path string) (string, error) {
+					if c.method == "POST" {
+						return post(t.Context(), d, path, strings.NewReader("body"), 4)
+					}
+					return ask(t, d, c.method, path)
+				}
+				if got, err := send("/a"); got != "/a" || err != nil {
 					t.Fatalf("got %q and %v", got, err)
 				}
 				<-sent
-				for later { // until it has arrived
+				for c.later { // until it has arrived
 					d.mu.Lock()
-					idle := len(d.idle) > 0 && d.idle[0].silence.holds()
+					idle := len(d.idle) > 0 && newSilence(d.idle[0].raw).holds()
 					d.mu.Unlock()
 					if !idle {
 						break
 					}
 				}
-				if got, err := ask(t, d, "GET", "/b"); got != "/b" || err != nil {
+				if got, err := send("/b"); got != "/b" || err != nil {
 					t.Errorf("the next request: got %q and %v", got, err)
 				}
 				if n := accepted.Load(); n != 2 {

@@ -56,10 +56,7 @@ func serviceName(upstream *url.URL) string {
 func (s *service) transport(r Route, upstream *url.URL) http.RoundTripper {
 	key := pool{r.ConnectTimeout, r.HeaderTimeout, r.IdleTimeout}
 	if s.pools[key] == nil {
-		t := newTransport(r, s.places.most())
-		if s.pools[key] = t; upstream.Scheme == "http" {
-			s.pools[key] = newDirect(t, upstream.Host, r, s.places.most())
-		}
+		s.pools[key] = newDirect(upstream.Scheme, upstream.Host, r, s.places.most())
 	}
 	return s.pools[key]
 }

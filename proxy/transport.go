@@ -15,8 +15,8 @@ import (
 // maxAnswerHeader bounds the head of a service's answer, in bytes, interim answers included.
 const maxAnswerHeader = 64 << 10
 
-// newTransport returns connections to one service. most is how many of them may wait for a request.
-func newTransport(r Route, most int) *http.Transport {
+// newTransport returns connections to a service for one request each: upgrades.
+func newTransport(r Route) *http.Transport {
 	dialer := newDialer(r)
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, addr)
@@ -32,9 +32,7 @@ func newTransport(r Route, most int) *http.Transport {
 		ResponseHeaderTimeout:  r.HeaderTimeout,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 		DisableCompression:     true, // what the browser accepts is passed on
-		MaxIdleConns:           0,    // no limit in all
-		MaxIdleConnsPerHost:    most,
-		IdleConnTimeout:        90 * time.Second,
+		DisableKeepAlives:      true,
 		ReadBufferSize:         8 << 10,
 		WriteBufferSize:        8 << 10,
 	}
