@@ -56,10 +56,7 @@ func (a *answer) WriteHeader(status int) {
 			h[name] = values
 		}
 	}
-	if a.x.body.isLeft() {
-		// Otherwise net/http would read what is left first, and the client, which may be waiting for this, be told last.
-		h["Connection"] = []string{"close"}
-	}
+	a.x.closeIfLeft(h)
 	a.extend() // the service may have taken longer than the server allows for
 	a.w.WriteHeader(status)
 	if a.held {

@@ -24,18 +24,19 @@ import (
 // functions of the reverse proxy find it.
 type exchange struct {
 	context.Context
-	cancel   context.CancelCauseFunc
-	route    *route
-	identity tokenjar.Identity
-	bearer   string // for the service; "" for none
-	client   string // address
-	path     string // canonical and escaped, as it is sent on
-	judged   bool   // the CSRF token was ours to judge
-	socket   bool   // it is a WebSocket handshake
-	body     *requestBody
-	answer   answer
-	holder   holder
-	room     *places // a place in it is this request's
+	cancel     context.CancelCauseFunc
+	route      *route
+	identity   tokenjar.Identity
+	bearer     string // for the service; "" for none
+	client     string // address
+	path       string // canonical and escaped, as it is sent on
+	judged     bool   // the CSRF token was ours to judge
+	socket     bool   // it is a WebSocket handshake
+	protoMajor int    // of the client's request
+	body       *requestBody
+	answer     answer
+	holder     holder
+	room       *places // a place in it is this request's
 
 	session context.Context // of a WebSocket: ends with the session
 	service *framed         // the service's side of a WebSocket
@@ -61,7 +62,7 @@ var errSilent = errors.New("proxy: the service fell silent")
 
 // send sends a request that may pass.
 func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
-	x := &exchange{route: r, path: req.URL.RawPath, client: r.proxy.client(req)}
+	x := &exchange{route: r, path: req.URL.RawPath, client: r.proxy.client(req), protoMajor: req.ProtoMajor}
 	x.identity, _ = tokenjar.IdentityFromContext(req.Context())
 	x.socket = len(req.Header["Upgrade"]) > 0
 	if err := x.setBearer(g.optional); err != nil {
@@ -230,7 +231,7 @@ func (r *route) modify(res *http.Response) error {
 
 func isEventStream(h http.Header) bool {
 	const stream = "text/event-stream"
-	text := strings.TrimLeft(h.Get("Content-Type"), " \t")
+	text := h.Get("Content-Type")
 	if len(text) < len(stream) || !strings.EqualFold(text[:len(stream)], stream) { // as nearly all
 		return false
 	}
@@ -338,6 +339,7 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	x := exchangeOf(req.Context())
 	w = x.answer.w
 	x.answer.extend()
+	x.closeIfLeft(w.Header())
 	stats := &r.proxy.stats
 	var p *problem.Problem
 	netErr, isNet := errors.AsType[net.Error](err)
@@ -368,10 +370,9 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 		stats.unavailable.Add(1)
 		p = problem.New(problem.UpstreamUnavailable)
 	}
-	if p.Status < 500 || x.body.isLeft() {
+	if p.Status < 500 {
 		w.Header().Set("Connection", "close") // what is left of the body is not a request
-	}
-	if p.Status >= 500 {
+	} else {
 		r.failedWith(x, p.Code, err)
 	}
 	writeQuietly(w, req, p)
@@ -451,7 +452,16 @@ func (b *requestBody) end() {
 	b.ended = true
 }
 
-// isLeft reports whether the client's body has not been read to its end. A nil one has.
+// closeIfLeft says that the connection ends with the answer, if the client's body has not been read to its end. Otherwise
+// net/http would read what is left of it first, and the client, which may be waiting for the answer, be told last. HTTP/2 has no
+// such rule, and ends more than the one request by that field.
+func (x *exchange) closeIfLeft(h http.Header) {
+	if x.body.isLeft() && x.protoMajor == 1 {
+		h["Connection"] = []string{"close"}
+	}
+}
+
+// isLeft reports whether the client's body has not been read to its end. Without one, nil, nothing is left.
 func (b *requestBody) isLeft() bool {
 	if b == nil {
 		return false

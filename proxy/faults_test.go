@@ -292,6 +292,39 @@ func TestFaultsOfAServiceAreNoFaultsOfOurs(t *testing.T) { // P-31, P-37, P-38
 	}
 }
 
+// However much of an answer has come, and in whatever framing, its service may not fall silent for ever.
+func TestAPauseIsBoundedHoweverTheAnswerBegins(t *testing.T) { // P-38
+	const head = "HTTP/1.1 200 OK\r\n"
+	for name, text := range map[string]string{
+		"the head alone":              head + "Content-Length: 100\r\n\r\n",
+		"a part of a known length":    head + "Content-Length: 100\r\n\r\nok",
+		"all but a byte":              head + "Content-Length: 3\r\n\r\nok",
+		"a part of a chunk":           head + "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n5\r\nab",
+		"a part of a chunk's length":  head + "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n5",
+		"chunks without the last one": head + "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n",
+		"no length":                   head + "\r\nok",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			t.Run(method+" "+name, func(t *testing.T) {
+				s := newRawService(t, saying(text))
+				route := faulty("/x", s.URL)
+				route.IdleTimeout = quick
+				app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, route)
+				var body io.Reader
+				if method == "POST" {
+					body = strings.NewReader("a body")
+				}
+				if got := ask(app, method, "/x", body); got.status != 200 || got.err == nil {
+					t.Errorf("got %d %q, %v", got.status, got.body, got.err)
+				}
+				if st := p.Stats(); st != (proxy.Stats{BrokenOff: 1}) {
+					t.Errorf("counts: %+v", st)
+				}
+			})
+		}
+	}
+}
+
 func TestAServiceThatCannotBeReached(t *testing.T) { // P-38
 	for _, c := range []struct {
 		name   string

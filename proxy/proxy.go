@@ -449,7 +449,7 @@ func localPath(s string) bool {
 }
 
 // Stop ends the streams that are open and lets none be opened: WebSockets with 1001 (going away), event streams as if the
-// service had ended them. It returns when they are over, or do not end within a second. Call it before the server shuts
+// service had ended them. It returns when they are over, or have not ended a moment later. Call it before the server shuts
 // down, which does not wait for WebSockets.
 func (p *Proxy) Stop() {
 	over := p.streams.stop()

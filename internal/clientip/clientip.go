@@ -70,7 +70,7 @@ func (r *Resolver) ClientIP(req *http.Request) string {
 	return ip
 }
 
-// Resolve returns the address of [Resolver.ClientIP], and whether it is that of a client, as far as can be seen. It is not when
+// Resolve returns the address of [Resolver.ClientIP], and whether that is a client's, as far as can be seen. It is a proxy's or nobody's when
 //
 //   - the peer of the connection has no address, such as that of a Unix socket;
 //   - a trusted proxy does not say for whom it asks, or not in X-Forwarded-For, or something that is no address

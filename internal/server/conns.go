@@ -59,19 +59,21 @@ type connections struct {
 	mu     sync.Mutex
 	open   map[net.Conn]*list.Element // in one of the lists, of *client
 	fresh  list.List                  // without a request yet, the oldest first
-	known  list.List                  // the others, the longest idle first; those that are being served are in between
-	idle   int                        // how many of known are not being served
+	known  list.List                  // the others: between two requests, the longest idle first; then edge; then being served
+	edge   *list.Element
 	warned time.Time
 }
 
-// A client is one connection. Its place in the list is left as it is while it is being served: that is twice for each request.
+// A client is one connection.
 type client struct {
 	net.Conn
-	fresh, served bool
+	fresh bool // it has not sent the head of a request yet
 }
 
 func newConnections(l net.Listener, most int, m *metrics.Metrics, log *slog.Logger) *connections {
-	return &connections{Listener: l, most: most, metrics: m, log: log, open: map[net.Conn]*list.Element{}}
+	c := &connections{Listener: l, most: most, metrics: m, log: log, open: map[net.Conn]*list.Element{}}
+	c.edge = c.known.PushBack(nil)
+	return c
 }
 
 // Accept waits for the next connection. After an error net/http waits longer and longer, up to a second, before it
@@ -108,11 +110,9 @@ func (c *connections) admit(conn net.Conn) bool {
 
 // shed closes the connection that is missed least, and reports whether there was one.
 func (c *connections) shed() bool {
-	e := c.fresh.Front()
-	if c.idle > 0 {
-		for e = c.known.Front(); e.Value.(*client).served; {
-			e = e.Next()
-		}
+	e := c.known.Front()
+	if e == c.edge {
+		e = c.fresh.Front()
 	}
 	if e == nil {
 		return false
@@ -160,32 +160,19 @@ func (c *connections) state(conn net.Conn, state http.ConnState) {
 			c.fresh.Remove(e)
 			who.fresh = false
 			c.open[conn] = c.known.PushBack(who)
-		} else if !who.served {
-			c.idle--
+		} else {
+			c.known.MoveToBack(e)
 		}
-		who.served = true
 	case http.StateIdle:
-		if who.served {
-			who.served = false
-			c.idle++
-		}
-		c.known.MoveToBack(e)
+		c.known.MoveBefore(e, c.edge)
 	case http.StateClosed, http.StateHijacked:
 		c.forget(conn)
 	}
 }
 
 func (c *connections) forget(conn net.Conn) {
-	e := c.open[conn]
-	switch who := e.Value.(*client); {
-	case who.fresh:
-		c.fresh.Remove(e)
-	default:
-		c.known.Remove(e)
-		if !who.served {
-			c.idle--
-		}
-	}
+	c.fresh.Remove(c.open[conn]) // one of the two lists has it, the other leaves it alone
+	c.known.Remove(c.open[conn])
 	delete(c.open, conn)
 	c.metrics.ConnClosed()
 }

@@ -48,7 +48,7 @@ func (s *Server) dispatch(f *frontend, w http.ResponseWriter, r *http.Request, p
 }
 
 // secure sets the headers that every answer of ours has; documents replace the policy by their own. All answers share the
-// values: who adds to one gets a copy.
+// values: who appends to one gets a copy, and nobody may write into one.
 func (f *frontend) secure(w http.ResponseWriter) {
 	h := w.Header()
 	h["X-Content-Type-Options"] = nosniff
@@ -73,9 +73,9 @@ var (
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
-		s.metrics.Begin()
 		id := rand.Text()
 		clientIP, known := s.proxies.Resolve(r)
+		s.metrics.Begin()
 		ctx := &requestContext{r.Context(), id, s.log, clientIP}
 		r = r.WithContext(ctx)
 		w.Header().Set("X-Request-Id", id)

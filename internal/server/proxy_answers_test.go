@@ -1,12 +1,14 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +147,9 @@ func TestWhatTheBrowserGets(t *testing.T) {
 			c := w.Raw(t)
 			c.Write(request(row.target))
 			a, err := c.Read("GET")
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal("the connection goes on")
+			}
 			if (err != nil) != row.broken || a.Status != row.want && !row.broken {
 				t.Fatalf("got %d %q, %v; want %d, broken %v", a.Status, a.Body, err, row.want, row.broken)
 			}
