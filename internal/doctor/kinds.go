@@ -102,7 +102,7 @@ var kinds = []Kind{
 	{Name: kindNotReady, Title: "the server is not ready",
 		Why: "Without its database it can neither sign in nor refresh: 503.",
 		Fix: "Look at the server's log: the line of this request has the cause."},
-	{Name: kindHealth, Title: "the proxy hides /readyz", Note: true, InServer: true,
+	{Name: kindHealth, Title: "the proxy hides /readyz or /healthz", Note: true, InServer: true,
 		Why: "No browser needs it. Whether the server is ready cannot be seen from here, nor by a balancer or monitor that asks here.",
 		Fix: "Nothing, if that is meant; a 404 (in nginx return 404 and not 444) tells it from a server that has crashed. Else pass " +
 			"/readyz and /healthz on.",
