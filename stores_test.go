@@ -44,7 +44,8 @@ func openSQLite(t testing.TB, now func() time.Time) storehook.All {
 // openPostgres opens an empty schema. It skips the test where there is no PostgreSQL.
 func openPostgres(t testing.TB, now func() time.Time) storehook.All {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), pgtest.Schema(t), postgres.Config{
+	dsn := pgtest.With(pgtest.Schema(t), "connect_timeout", "60") // like Timeout: a busy machine is no outage
+	s, err := postgres.Open(t.Context(), dsn, postgres.Config{
 		Now: now, Timeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

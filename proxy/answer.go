@@ -56,6 +56,10 @@ func (a *answer) WriteHeader(status int) {
 			h[name] = values
 		}
 	}
+	if a.x.body.isLeft() {
+		// Otherwise net/http would read what is left first, and the client, which may be waiting for this, be told last.
+		h["Connection"] = []string{"close"}
+	}
 	a.extend() // the service may have taken longer than the server allows for
 	a.w.WriteHeader(status)
 	if a.held {

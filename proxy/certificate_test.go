@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokenjar/tokenjar/proxy"
 	"github.com/tokenjar/tokenjar/tokenjartest"
 )
 
@@ -115,7 +116,7 @@ func TestTheCertificateOfAServiceIsJudged(t *testing.T) { // P-38, V12
 		{"none: it does not speak TLS", strings.Replace(plain.URL, "http:", "https:", 1), 502},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			app, p := newQuickApp(t, tokenjartest.Config{}, faulty("/tls", c.url))
+			app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, faulty("/tls", c.url))
 			if got := ask(app, "GET", "/tls/x", nil); got.status != c.status || got.status == 200 && got.body != "ok" {
 				t.Errorf("got %d %q, %v", got.status, got.body, got.err)
 			}

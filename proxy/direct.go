@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -94,16 +95,17 @@ func isClosed(err error) bool {
 
 // A link is one connection to the service. One goroutine uses it at a time.
 type link struct {
-	conn   net.Conn
-	r      *bufio.Reader
-	w      *bufio.Writer
-	left   int64 // bytes that may still be read for the head of an answer
-	silent bool  // nothing has been read since the request was sent
-	since  time.Time
+	conn    net.Conn
+	silence *silence
+	r       *bufio.Reader
+	w       *bufio.Writer
+	left    int64 // bytes that may still be read for the head of an answer
+	silent  bool  // nothing has been read since the request was sent
+	since   time.Time
 }
 
 func newLink(conn net.Conn) *link {
-	l := &link{conn: conn, w: bufio.NewWriterSize(conn, 8<<10)}
+	l := &link{conn: conn, silence: newSilence(conn), w: bufio.NewWriterSize(conn, 8<<10)}
 	l.r = bufio.NewReaderSize(l, 8<<10)
 	return l
 }
@@ -140,6 +142,9 @@ func (d *direct) exchange(ctx context.Context, l *link, req *http.Request) (_ *h
 	if err := l.w.Flush(); err != nil {
 		return nil, err
 	}
+	// The service needs a moment. Who else has something to do goes first: then the answer is there more often, and a read
+	// that finds nothing is spared.
+	runtime.Gosched()
 	var res *http.Response
 	for range maxInterim {
 		if res, err = http.ReadResponse(l.r, req); err != nil {
@@ -157,7 +162,7 @@ func (d *direct) exchange(ctx context.Context, l *link, req *http.Request) (_ *h
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	body := &linkBody{ReadCloser: res.Body, d: d, r: l.r, stop: stop, again: !res.Close && !req.Close}
+	body := &linkBody{ReadCloser: res.Body, d: d, r: l.r, stop: stop, again: !res.Close && !req.Close, counted: res.ContentLength >= 0}
 	body.link.Store(l)
 	res.Body = body
 	return res, nil
@@ -167,12 +172,13 @@ func (d *direct) exchange(ctx context.Context, l *link, req *http.Request) (_ *h
 // link out first disposes of it, and nobody else touches it.
 type linkBody struct {
 	io.ReadCloser
-	d     *direct
-	r     *bufio.Reader        // the link's
-	link  atomic.Pointer[link] // nil: given back, or closed
-	stop  func() bool
-	again bool // the connection may be used again
-	ended bool // it has been read to the end; only Read uses it
+	d       *direct
+	r       *bufio.Reader        // the link's
+	link    atomic.Pointer[link] // nil: given back, or closed
+	stop    func() bool
+	again   bool // the connection may be used again
+	counted bool // its length is known
+	ended   bool // it has been read to the end; only Read uses it
 }
 
 // Read implements io.Reader.
@@ -201,6 +207,9 @@ func (b *linkBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// ready reports whether a piece of it has come, so that Read does not wait.
+func (b *linkBody) ready() bool { return b.ended || b.counted && b.r.Buffered() > 0 }
+
 // Close implements io.Closer. What has not been read is the next answer's beginning for nobody: the connection ends.
 func (b *linkBody) Close() error {
 	if l := b.link.Swap(nil); l != nil {
@@ -223,7 +232,7 @@ func (d *direct) take() *link {
 		d.idle[last] = nil
 		d.idle = d.idle[:last]
 		d.mu.Unlock()
-		if time.Since(l.since) < linkIdle && isSilent(l.conn) {
+		if time.Since(l.since) < linkIdle && l.silence.holds() {
 			return l
 		}
 		l.conn.Close()

@@ -41,7 +41,7 @@ func scripted(t *testing.T, handle func(n int, conn net.Conn, r *bufio.Reader)) 
 }
 
 func newTestDirect(t *testing.T, address string, wait time.Duration) *direct {
-	r := Route{ConnectTimeout: time.Second, HeaderTimeout: wait, IdleTimeout: time.Minute, MaxRequests: 10}
+	r := Route{ConnectTimeout: time.Minute, HeaderTimeout: wait, IdleTimeout: time.Minute, MaxRequests: 10}
 	d := newDirect(newTransport(r, r.MaxRequests), address, r, r.MaxRequests)
 	t.Cleanup(d.CloseIdleConnections)
 	return d
@@ -140,7 +140,7 @@ func TestAnAnswerThatNobodyAskedForReachesNobody(t *testing.T) {
 				<-sent
 				for later { // until it has arrived
 					d.mu.Lock()
-					idle := len(d.idle) > 0 && isSilent(d.idle[0].conn)
+					idle := len(d.idle) > 0 && d.idle[0].silence.holds()
 					d.mu.Unlock()
 					if !idle {
 						break

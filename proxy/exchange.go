@@ -33,7 +33,7 @@ type exchange struct {
 	judged   bool   // the CSRF token was ours to judge
 	socket   bool   // it is a WebSocket handshake
 	body     *requestBody
-	answer   *answer
+	answer   answer
 	holder   holder
 	room     *places // a place in it is this request's
 
@@ -104,8 +104,8 @@ func (r *route) send(w http.ResponseWriter, req *http.Request, g gate) {
 		defer x.body.end()
 		out.Body = x.body
 	}
-	x.answer = &answer{w: w, x: x, header: make(http.Header)}
-	r.forward.ServeHTTP(x.answer, out)
+	x.answer = answer{w: w, x: x, header: make(http.Header)}
+	r.forward.ServeHTTP(&x.answer, out)
 }
 
 // setBearer finds the token that the service gets. A session may have ended since the guard let it in: then the request is
@@ -152,14 +152,18 @@ func (r *route) rewrite(pr *httputil.ProxyRequest) {
 	if x.socket {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, upgrade
 	}
-	set := func(name, value string) { h[name] = []string{value} }
+	values := make([]string, 0, 8) // one piece of memory for all fields; none can grow into the next
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
 	if x.bearer != "" {
 		set("Authorization", "Bearer "+x.bearer)
 	}
 	set("X-Forwarded-For", x.client)
 	set("X-Forwarded-Host", r.proxy.host)
 	set("X-Forwarded-Proto", r.proxy.scheme)
-	set("Forwarded", "for="+forwardedNode(x.client)+";host="+forwardedValue(r.proxy.host)+";proto="+r.proxy.scheme)
+	set("Forwarded", "for="+forwardedNode(x.client)+r.proxy.forwarded)
 	if r.StripPrefix && r.prefix != "" {
 		set("X-Forwarded-Prefix", r.prefix)
 	}
@@ -190,7 +194,7 @@ func forwardedValue(s string) string {
 	for i := range len(s) {
 		c := s[i]
 		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_') {
-			return `"` + strings.NewReplacer(`\`, ``, `"`, ``).Replace(s) + `"`
+			return `"` + unquotable.Replace(s) + `"`
 		}
 	}
 	if s == "" {
@@ -198,6 +202,8 @@ func forwardedValue(s string) string {
 	}
 	return s
 }
+
+var unquotable = strings.NewReplacer(`\`, ``, `"`, ``)
 
 // modify looks at the head of an answer before it is passed on.
 func (r *route) modify(res *http.Response) error {
@@ -215,14 +221,21 @@ func (r *route) modify(res *http.Response) error {
 		return x.openEvents(res)
 	}
 	if res.Body != http.NoBody {
-		res.Body = &quietBody{ReadCloser: res.Body, x: x, silence: newAfterSilence(r.IdleTimeout, x.cancel)}
+		body := &quietBody{ReadCloser: res.Body, x: x}
+		body.early, _ = res.Body.(interface{ ready() bool })
+		res.Body = body
 	}
 	return nil
 }
 
 func isEventStream(h http.Header) bool {
-	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && kind == "text/event-stream"
+	const stream = "text/event-stream"
+	text := strings.TrimLeft(h.Get("Content-Type"), " \t")
+	if len(text) < len(stream) || !strings.EqualFold(text[:len(stream)], stream) { // as nearly all
+		return false
+	}
+	kind, _, err := mime.ParseMediaType(text)
+	return err == nil && kind == stream
 }
 
 // openEvents makes the answer a stream that ends with the session.
@@ -355,9 +368,10 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 		stats.unavailable.Add(1)
 		p = problem.New(problem.UpstreamUnavailable)
 	}
-	if p.Status < 500 {
+	if p.Status < 500 || x.body.isLeft() {
 		w.Header().Set("Connection", "close") // what is left of the body is not a request
-	} else {
+	}
+	if p.Status >= 500 {
 		r.failedWith(x, p.Code, err)
 	}
 	writeQuietly(w, req, p)
@@ -437,6 +451,16 @@ func (b *requestBody) end() {
 	b.ended = true
 }
 
+// isLeft reports whether the client's body has not been read to its end. A nil one has.
+func (b *requestBody) isLeft() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.over
+}
+
 func (b *requestBody) failure() error {
 	if b == nil {
 		return nil
@@ -447,17 +471,22 @@ func (b *requestBody) failure() error {
 	return nil
 }
 
-// A quietBody is the body of an answer that must not pause for long.
+// A quietBody is the body of an answer that must not pause for long. One goroutine reads and closes it.
 type quietBody struct {
 	io.ReadCloser
 	x       *exchange
-	silence afterSilence
+	early   interface{ ready() bool } // nil: whether a piece has come already cannot be told
+	silence afterSilence              // the zero one until something is waited for
 }
 
-func (b *quietBody) Read(p []byte) (int, error) {
-	b.silence.heard()
-	n, err := b.ReadCloser.Read(p)
-	b.silence.stop() // while the client reads what there is
+func (b *quietBody) Read(p []byte) (n int, err error) {
+	if b.early != nil && b.early.ready() { // as with most answers, which come in one piece
+		n, err = b.ReadCloser.Read(p)
+	} else {
+		b.silence.begin(b.x.route.IdleTimeout, b.x.cancel)
+		n, err = b.ReadCloser.Read(p)
+		b.silence.stop() // while the client reads what there is
+	}
 	b.x.note(err)
 	return n, err
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tokenjar/tokenjar/internal/stress"
+	"github.com/tokenjar/tokenjar/internal/upstreamtest"
 	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/proxy"
 	"github.com/tokenjar/tokenjar/tokenjartest"
@@ -125,32 +127,21 @@ func blackhole(t *testing.T) string {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
-	for {
+	for failed := 0; failed < 3; { // once may be this machine's being busy
 		conn, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
 		if err != nil {
-			return addr
+			failed++
+			continue
 		}
+		failed = 0
 		t.Cleanup(func() { conn.Close() })
 	}
+	return addr
 }
 
-// refusing is an address at which nobody listens.
-func refusing(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// faulty is a route to a service that may do anything; its limits are short, and it has one place.
+// faulty is a route to a service that may do anything; it has one place.
 func faulty(path, url string) proxy.Route {
-	return proxy.Route{
-		Path: path, Upstream: url, Auth: proxy.None, MaxRequests: 1,
-		ConnectTimeout: 300 * time.Millisecond, HeaderTimeout: 300 * time.Millisecond, IdleTimeout: 300 * time.Millisecond,
-	}
+	return proxy.Route{Path: path, Upstream: url, Auth: proxy.None, MaxRequests: 1}
 }
 
 // outcome is what a client gets.
@@ -182,11 +173,7 @@ func ask(app *tokenjartest.App, method, path string, body io.Reader, changes ...
 // idle waits until nothing of a proxy's is left at a service.
 func (s *rawService) idle(t *testing.T) {
 	t.Helper()
-	for begin := time.Now(); s.open.Load() > 0; time.Sleep(time.Millisecond) {
-		if time.Since(begin) > 10*time.Second {
-			t.Fatalf("%d connections to the service are open", s.open.Load())
-		}
-	}
+	until(t, "no connection to the service is open", func() bool { return s.open.Load() == 0 })
 }
 
 const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -195,6 +182,7 @@ func TestFaultsOfAServiceAreNoFaultsOfOurs(t *testing.T) { // P-31, P-37, P-38
 	unavailable := outcome{status: 502, code: problem.UpstreamUnavailable}
 	timedOut := outcome{status: 504, code: problem.UpstreamTimeout}
 	brokenOff := outcome{status: 200, err: io.ErrUnexpectedEOF}
+	paused := outcome{status: 200, err: os.ErrDeadlineExceeded}
 	ok := outcome{status: 200, body: "ok"}
 	bigHead := "HTTP/1.1 200 OK\r\nX-Big: " + strings.Repeat("x", 70<<10) + "\r\nContent-Length: 0\r\n\r\n"
 	for _, c := range []struct {
@@ -234,8 +222,8 @@ func TestFaultsOfAServiceAreNoFaultsOfOurs(t *testing.T) { // P-31, P-37, P-38
 		{"chunks that end early", closing("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), brokenOff, false},
 		{"a chunk size that is none", saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n"), brokenOff, false},
 		{"a chunk longer than it says", saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n0\r\n\r\n"), brokenOff, false},
-		{"a pause in the body", saying("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok"), brokenOff, false},
-		{"a pause in the chunks", saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), brokenOff, false},
+		{"a pause in the body", saying("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nok"), paused, false},
+		{"a pause in the chunks", saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), paused, false},
 		{"a trailer without end", forEver("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n", "X-More: x\r\n", 0), brokenOff, false},
 		{"no length, and the end of the connection", closing("HTTP/1.0 200 OK\r\n\r\nok"), ok, false},
 	} {
@@ -248,7 +236,14 @@ func TestFaultsOfAServiceAreNoFaultsOfOurs(t *testing.T) { // P-31, P-37, P-38
 				}
 				return c.answer(conn, r)
 			})
-			app, p := newQuickApp(t, tokenjartest.Config{}, faulty("/bad", s.URL))
+			bad := faulty("/bad", s.URL)
+			switch { // only what is waited out is short
+			case c.want.status == 504:
+				bad.HeaderTimeout = quick
+			case c.want.err == paused.err:
+				bad.IdleTimeout = quick
+			}
+			app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, bad, faulty("/next", s.URL))
 			got := ask(app, "POST", "/bad/x", strings.NewReader("a body, so that it is sent once"))
 			switch {
 			case got.status != c.want.status || got.code != c.want.code:
@@ -277,18 +272,20 @@ func TestFaultsOfAServiceAreNoFaultsOfOurs(t *testing.T) { // P-31, P-37, P-38
 			if st != want {
 				t.Errorf("counts: got %+v, want %+v", st, want)
 			}
-			if n := s.requests.Load(); n != 1 {
-				t.Errorf("the service got %d requests", n)
-			}
+			until(t, "the service has the request", func() bool { return s.requests.Load() > 0 }) // we may have given up before it looked
 			if !c.reused {
 				s.idle(t) // the connection is closed
 			}
-			// The only place is free again, and the next answer is the next answer.
+			if n := s.requests.Load(); n != 1 {
+				t.Errorf("the service got %d requests", n)
+			}
+			// The only place is free again, and the next answer is the next answer: routes to one service share its places, and
+			// its connections unless something is waited out.
 			good.Store(true)
 			if c.reused {
 				return // its service has stopped reading
 			}
-			if got := ask(app, "POST", "/bad/x", strings.NewReader("more")); got.status != 200 || got.body != "ok" || got.err != nil {
+			if got := ask(app, "POST", "/next/x", strings.NewReader("more")); got.status != 200 || got.body != "ok" || got.err != nil {
 				t.Errorf("the next request: %d %q, %v", got.status, got.body, got.err)
 			}
 		})
@@ -301,15 +298,19 @@ func TestAServiceThatCannotBeReached(t *testing.T) { // P-38
 		url    string
 		status int
 	}{
-		{"refuses", "http://" + refusing(t), 502},
+		{"refuses", "http://" + upstreamtest.Refusing(t), 502},
 		{"does not answer", "http://" + blackhole(t), 504},
-		{"has no address", "http://service.invalid", 502},
+		{"has no address", "http://" + strings.Repeat("a", 64) + ".invalid", 502}, // no name server is asked, which may take its time
 		{"accepts, and is silent during the TLS handshake", "https://" + strings.TrimPrefix(newSilentService(t), "http://"), 504},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ignore := goleak.IgnoreCurrent()
 			t.Run("once", func(t *testing.T) {
-				app, p := newQuickApp(t, tokenjartest.Config{}, faulty("/bad", c.url))
+				bad := faulty("/bad", c.url)
+				if c.status == 504 {
+					bad.ConnectTimeout = quick
+				}
+				app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, bad)
 				for range 3 { // one place: it is free each time
 					got := ask(app, "GET", "/bad/x", nil)
 					if want := map[int]problem.Code{502: problem.UpstreamUnavailable, 504: problem.UpstreamTimeout}[c.status]; got.status != c.status || got.code != want {
@@ -320,7 +321,15 @@ func TestAServiceThatCannotBeReached(t *testing.T) { // P-38
 					t.Errorf("counts: %+v", st)
 				}
 			})
-			goleak.VerifyNone(t, ignore)
+			for begin := time.Now(); ; { // it has half a second of patience by itself
+				err := goleak.Find(ignore)
+				if err == nil {
+					break
+				}
+				if time.Since(begin) > patience {
+					t.Fatal(err)
+				}
+			}
 		})
 	}
 }
@@ -338,8 +347,8 @@ func newSilentService(t *testing.T) string {
 func TestOtherRoutesDoNotNotice(t *testing.T) { // P-38
 	hanging := newRawService(t, saying(""))
 	good := newService(t)
-	app, p := newQuickApp(t, tokenjartest.Config{},
-		proxy.Route{Path: "/hangs", Upstream: hanging.URL, Auth: proxy.None, MaxRequests: 16}, // all of them one client's share
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{},
+		proxy.Route{Path: "/hangs", Upstream: hanging.URL, Auth: proxy.None, MaxRequests: 16, HeaderTimeout: time.Hour}, // all of them one client's share
 		proxy.Route{Path: "/good", Upstream: good.URL, Auth: proxy.None, MaxRequests: 1},
 	)
 	ctx, leave := context.WithCancel(t.Context())
@@ -349,9 +358,7 @@ func TestOtherRoutesDoNotNotice(t *testing.T) { // P-38
 			ask(app, "GET", "/hangs/x", nil, func(r *http.Request) { *r = *r.WithContext(ctx) })
 		})
 	}
-	for hanging.requests.Load() < 16 {
-		runtime.Gosched()
-	}
+	until(t, "all requests are there", func() bool { return hanging.requests.Load() == 16 })
 	if got := ask(app, "GET", "/hangs/x", nil); got.status != 503 || got.code != problem.UpstreamUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %d %s %v", got.status, got.code, got.header)
 	}
@@ -400,7 +407,7 @@ func TestOnlyWhatMayBeDoneTwiceIsSentTwice(t *testing.T) { // P-41
 				io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+length+"\r\n")
 				return true
 			})
-			app, _ := newQuickApp(t, tokenjartest.Config{}, faulty("/x", s.URL))
+			app, _ := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, faulty("/x", s.URL))
 			if got := ask(app, "GET", "/x/first", nil); got.status != 200 {
 				t.Fatal(got)
 			}
@@ -429,7 +436,7 @@ func TestARequestEndsWhenItsClientLeaves(t *testing.T) { // P-39
 		over <- struct{}{}
 	}))
 	t.Cleanup(s.Close)
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.None})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.None})
 	for _, method := range []string{"GET", "POST"} {
 		ctx, leave := context.WithCancel(t.Context())
 		gone := make(chan outcome)
@@ -445,8 +452,8 @@ func TestARequestEndsWhenItsClientLeaves(t *testing.T) { // P-39
 		<-gone
 		select {
 		case <-over:
-		case <-time.After(time.Second):
-			t.Errorf("%s: a second later the service is still at work", method)
+		case <-time.After(patience):
+			t.Errorf("%s: the service is still at work", method)
 		}
 	}
 	if st := p.Stats(); st.Unavailable+st.TimedOut+st.BrokenOff != 0 {
@@ -466,7 +473,7 @@ func TestAnAnswerWithoutEndTakesNoMemory(t *testing.T) { // P-31
 		}
 	}))
 	t.Cleanup(s.Close)
-	app, _ := newQuickApp(t, tokenjartest.Config{InsecureHTTP: true}, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.None})
+	app, _ := newTimedApp(t, tokenjartest.Config{InsecureHTTP: true}, proxy.Timing{}, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.None})
 	res, err := app.Anonymous().HTTP.Get(app.URL + "/x")
 	if err != nil {
 		t.Fatal(err)

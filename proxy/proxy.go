@@ -53,18 +53,19 @@ type Config struct {
 
 // A Proxy leads requests to services. It is an http.Handler, safe for concurrent use.
 type Proxy struct {
-	routes  []*route // the longest path first
-	host    string   // ours, as services are told
-	scheme  string
-	client  func(*http.Request) string
-	log     *slog.Logger
-	service *tokenjar.Service
-	id      string // of this process, by which it knows its own requests when they come back
-	buffers buffers
-	now     func() time.Time
-	seeds   seeds
-	stats   stats
-	timing  timing
+	routes    []*route // the longest path first
+	host      string   // ours, as services are told
+	scheme    string
+	forwarded string // the end of the Forwarded field, which says both
+	client    func(*http.Request) string
+	log       *slog.Logger
+	service   *tokenjar.Service
+	id        string // of this process, by which it knows its own requests when they come back
+	buffers   buffers
+	now       func() time.Time
+	seeds     seeds
+	stats     stats
+	timing    timing
 
 	streams  openStreams
 	stopping context.Context
@@ -104,6 +105,7 @@ func New(cfg Config) (*Proxy, error) {
 		wrong("Config.PublicURL: %q is no address: write https://host", cfg.PublicURL)
 	} else {
 		p.host, p.scheme = public.Host, public.Scheme
+		p.forwarded = ";host=" + forwardedValue(p.host) + ";proto=" + p.scheme
 	}
 	if cfg.LoginPage != "" && !localPath(cfg.LoginPage) {
 		wrong("Config.LoginPage: %q is no path of our own", cfg.LoginPage)
@@ -454,7 +456,7 @@ func (p *Proxy) Stop() {
 	p.stop(errStopping)
 	select {
 	case <-over:
-	case <-time.After(p.timing.linger + p.timing.linger/4):
+	case <-time.After(p.timing.stop):
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/tokenjar/tokenjar/internal/upstreamtest"
 	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/proxy"
 	"github.com/tokenjar/tokenjar/token"
@@ -217,9 +218,7 @@ func TestANavigationIsSentToSignIn(t *testing.T) {
 }
 
 func TestAServiceThatIsNotThereIsNoFaultOfTheClients(t *testing.T) {
-	s := newService(t)
-	app, p := newApp(t, proxy.Route{Path: "/api/", Upstream: s.URL})
-	s.Close()
+	app, p := newApp(t, proxy.Route{Path: "/api/", Upstream: "http://" + upstreamtest.Refusing(t)})
 	a := app.SignIn("ada").Get("/api/x").Want(502)
 	var doc problem.Problem
 	if err := json.Unmarshal(a.Body, &doc); err != nil || doc.Code != problem.UpstreamUnavailable {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -47,7 +46,7 @@ func TestRoutesToOneServiceShareItsConnections(t *testing.T) {
 				})
 				other := proxy.Route{Path: "/b", Upstream: s.URL, Auth: proxy.None}
 				c.change(&other)
-				app, _ := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/a", Upstream: s.URL, Auth: proxy.None}, other)
+				app, _ := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/a", Upstream: s.URL, Auth: proxy.None}, other)
 				for range 3 {
 					for _, path := range []string{"/a", "/b"} {
 						var body io.Reader
@@ -76,16 +75,14 @@ func TestRoutesToOneServiceShareItsConnections(t *testing.T) {
 
 func TestRoutesToOneServiceShareItsPlaces(t *testing.T) { // whatever their timeouts
 	hanging := newRawService(t, saying(""))
-	other := proxy.Route{Path: "/b", Upstream: hanging.URL + "/b", Auth: proxy.None, MaxRequests: 2, HeaderTimeout: time.Minute}
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/a", Upstream: hanging.URL, Auth: proxy.None}, other)
+	other := proxy.Route{Path: "/b", Upstream: hanging.URL + "/b", Auth: proxy.None, MaxRequests: 2, HeaderTimeout: 2 * time.Hour}
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/a", Upstream: hanging.URL, Auth: proxy.None, HeaderTimeout: time.Hour}, other)
 	ctx, leave := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	for _, path := range []string{"/a", "/b"} {
 		clients.Go(func() { ask(app, "GET", path, nil, func(r *http.Request) { *r = *r.WithContext(ctx) }) })
 	}
-	for hanging.requests.Load() < 2 {
-		runtime.Gosched()
-	}
+	until(t, "both requests are there", func() bool { return hanging.requests.Load() == 2 })
 	for _, path := range []string{"/a", "/b"} {
 		if got := ask(app, "GET", path, nil); got.status != 503 {
 			t.Errorf("%s: got %d", path, got.status)

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/proxy"
@@ -23,7 +24,7 @@ func newSharedApp(t *testing.T, routes ...proxy.Route) (*tokenjartest.App, *prox
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.SetTiming(quickLinger, quickClosing, quickPiece, quickBody)
+	p.SetTiming(proxy.Timing{Closing: quick}) // for services' ends that nobody closes
 	app.Serve(p)
 	return app, p
 }
@@ -81,7 +82,7 @@ func (c *crowd) come(s *rawService, who *tokenjartest.Client, n int, change func
 
 func TestNoClientHoldsAllPlacesOfAService(t *testing.T) {
 	s := newRawService(t, saying(""))
-	app, p := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.Optional, MaxRequests: 80})
+	app, p := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, Auth: proxy.Optional, MaxRequests: 80, HeaderTimeout: time.Hour})
 	ada, phone, eve, stranger := app.SignIn("ada"), app.SignIn("ada"), app.SignIn("eve"), app.Anonymous()
 	home, other := at("2001:db8:1:2::1"), at("2001:db8:1:3::1")
 	turnedAway := func(who *tokenjartest.Client, change func(*http.Request)) {
@@ -107,23 +108,19 @@ func TestNoClientHoldsAllPlacesOfAService(t *testing.T) { // R-01
 		t.Errorf("counts: %+v", st)
 	}
 	first.gone()
-	for p.Held() > 4 { // eve, as a session and a user, and two networks
-		runtime.Gosched()
-	}
+	until(t, "eve is held, as a session and a user, and two networks", func() bool { return p.Held() == 4 })
 	third := newCrowd(t, app)
 	third.come(s, phone, 20, home)
 	third.gone()
 	second.gone()
 	s.idle(t)
-	for p.Held() > 0 {
-		runtime.Gosched()
-	}
+	until(t, "nobody is held", func() bool { return p.Held() == 0 })
 }
 
 func TestARouteIsNotShutByWhatGoesOnBehindAnother(t *testing.T) {
 	s := newRawService(t, saying(""))
-	app, _ := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, MaxRequests: 80, MaxPerSession: 40},
-		proxy.Route{Path: "/y", Upstream: s.URL})
+	app, _ := newSharedApp(t, proxy.Route{Path: "/x", Upstream: s.URL, MaxRequests: 80, MaxPerSession: 40, HeaderTimeout: time.Hour},
+		proxy.Route{Path: "/y", Upstream: s.URL, HeaderTimeout: time.Hour})
 	ada, home := app.SignIn("ada"), at("192.0.2.1")
 	reports := newCrowd(t, app)
 	reports.come(s, ada, 39, home)
@@ -158,10 +155,9 @@ func TestNoClientHoldsAllStreamsOfARoute(t *testing.T) { // R-01
 		t.Errorf("a stranger's stream: %d", status)
 	}
 	connect(t, app, app.Anonymous(), sockets, "X-Test-Address: 192.0.2.2")
+	before := p.Counted("/ws")
 	open[0].Close()
-	for p.Taken("/ws") == 38 {
-		runtime.Gosched()
-	}
+	until(t, "a stream less is counted", func() bool { return p.Counted("/ws") == before-2 })
 	connect(t, app, ada, sockets)
 
 	var streams []*stream
@@ -172,10 +168,9 @@ func TestNoClientHoldsAllStreamsOfARoute(t *testing.T) { // R-01
 		t.Errorf("got %s", a.Code())
 	}
 	listen(t, app, eve, "/events")
+	before = p.Counted("/events")
 	streams[0].leave()
-	for p.Taken("/events") == 4 {
-		runtime.Gosched()
-	}
+	until(t, "a stream less is counted", func() bool { return p.Counted("/events") == before-2 })
 	listen(t, app, ada, "/events")
 	if st := p.Stats(); st.Limited != 3 || st.Refused != 0 {
 		t.Errorf("counts: %+v", st)

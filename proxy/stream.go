@@ -30,9 +30,12 @@ type timing struct {
 	closing time.Duration // for one side of a WebSocket to end after the other one has
 	piece   time.Duration // for a client to read one piece of an answer or a stream
 	body    time.Duration // for a client to send a body, beyond what its length explains: see requestBody
+	stop    time.Duration // for all streams to end at the stop
 }
 
-var usualTiming = timing{linger: time.Second, closing: 5 * time.Second, piece: 30 * time.Second, body: 30 * time.Second}
+var usualTiming = timing{
+	linger: time.Second, closing: 5 * time.Second, piece: 30 * time.Second, body: 30 * time.Second, stop: 1250 * time.Millisecond,
+}
 
 // endedBySession reports whether a stream was ended because its session had, or nobody could tell whether it had.
 func endedBySession(cause error) bool {

@@ -123,15 +123,20 @@ func (b *buffers) Get() []byte {
 
 func (b *buffers) Put(buf []byte) { b.pool.Put(&buf) }
 
-// afterSilence calls cut unless it is stopped or something was heard for so long.
-type afterSilence struct {
-	timer *time.Timer
-	limit time.Duration
+// afterSilence cuts what falls silent. The zero one waits for nothing. It is not safe for concurrent use.
+type afterSilence struct{ timer *time.Timer }
+
+// begin calls cut after the limit, unless stop or begin is called before.
+func (a *afterSilence) begin(limit time.Duration, cut context.CancelCauseFunc) {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(limit, func() { cut(errSilent) })
+	} else {
+		a.timer.Reset(limit)
+	}
 }
 
-func newAfterSilence(limit time.Duration, cut context.CancelCauseFunc) afterSilence {
-	return afterSilence{time.AfterFunc(limit, func() { cut(errSilent) }), limit}
+func (a *afterSilence) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
 }
-
-func (a afterSilence) heard() { a.timer.Reset(a.limit) }
-func (a afterSilence) stop()  { a.timer.Stop() }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tokenjar/tokenjar/internal/stress"
+	"github.com/tokenjar/tokenjar/internal/upstreamtest"
 	"github.com/tokenjar/tokenjar/problem"
 	"github.com/tokenjar/tokenjar/proxy"
 	"github.com/tokenjar/tokenjar/tokenjartest"
@@ -36,7 +37,7 @@ func dial(t *testing.T, app *tokenjartest.App) *rawClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	return &rawClient{conn, bufio.NewReader(conn), t}
 }
 
@@ -82,13 +83,13 @@ func newSink(t *testing.T) *sink {
 	return s
 }
 
-func newUploadApp(t *testing.T, url string, change func(*proxy.Route)) (*tokenjartest.App, *proxy.Proxy) {
+func newUploadApp(t *testing.T, url string, timing proxy.Timing, change func(*proxy.Route)) (*tokenjartest.App, *proxy.Proxy) {
 	t.Helper()
 	r := faulty("/up", url)
 	if change != nil {
 		change(&r)
 	}
-	return newQuickApp(t, tokenjartest.Config{InsecureHTTP: true}, r)
+	return newTimedApp(t, tokenjartest.Config{InsecureHTTP: true}, timing, r)
 }
 
 func TestABodyThatIsNotAsItShouldBeIsTheClientsFault(t *testing.T) { // P-27, R-01
@@ -114,7 +115,11 @@ func TestABodyThatIsNotAsItShouldBeIsTheClientsFault(t *testing.T) { // P-27, R-
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSink(t)
-			app, p := newUploadApp(t, s.URL, func(r *proxy.Route) { r.MaxBody = 1000 })
+			var timing proxy.Timing
+			if c.status == 408 {
+				timing.Body = quick
+			}
+			app, p := newUploadApp(t, s.URL, timing, func(r *proxy.Route) { r.MaxBody = 1000 })
 			client := dial(t, app)
 			client.post(c.fields...)
 			io.WriteString(client, c.body)
@@ -132,9 +137,8 @@ func TestABodyThatIsNotAsItShouldBeIsTheClientsFault(t *testing.T) { // P-27, R-
 			if st := p.Stats(); st != (proxy.Stats{}) {
 				t.Errorf("the service is blamed: %+v", st)
 			}
-			next := dial(t, app) // the only place is free
-			next.post("Content-Length: 2")
-			io.WriteString(next, "ok")
+			next := dial(t, app) // the only place is free; a body might be too slow
+			next.post("Content-Length: 0")
 			if status, _, _ := next.answer(); status != 200 {
 				t.Errorf("the next request: %d", status)
 			}
@@ -143,30 +147,32 @@ func TestABodyThatIsNotAsItShouldBeIsTheClientsFault(t *testing.T) { // P-27, R-
 }
 
 func TestABodyThatComesSlowlyMayGoOn(t *testing.T) {
+	t.Parallel() // it waits
 	s := newSink(t)
-	app, _ := newUploadApp(t, s.URL, func(r *proxy.Route) { r.IdleTimeout = 10 * time.Second })
+	app, _ := newUploadApp(t, s.URL, proxy.Timing{Body: tolerant}, nil)
 	// As long as it is not too slow: each piece buys the time until the next. The whole takes longer than that of one.
 	client := dial(t, app)
 	client.post("Transfer-Encoding: chunked")
 	for range 8 {
-		time.Sleep(quickBody / 3)
-		io.WriteString(client, "100\r\n"+strings.Repeat("x", 0x100)+"\r\n")
+		time.Sleep(tolerant / 6)
+		io.WriteString(client, "400\r\n"+strings.Repeat("x", 0x400)+"\r\n")
 	}
 	io.WriteString(client, "0\r\n\r\n")
-	if status, _, _ := client.answer(); status != 200 || <-s.bodies != nil || s.size.Load() != 8*0x100 {
+	if status, _, _ := client.answer(); status != 200 || <-s.bodies != nil || s.size.Load() != 8*0x400 {
 		t.Errorf("got %d, and the service %d bytes", status, s.size.Load())
 	}
 	// A byte now and then buys nothing.
+	app, _ = newUploadApp(t, s.URL, proxy.Timing{Body: quick}, nil)
 	client = dial(t, app)
 	client.post("Transfer-Encoding: chunked")
 	var sent int
 	for err := error(nil); err == nil && sent < 1000; sent++ {
-		time.Sleep(quickBody / 6)
+		time.Sleep(quick / 6)
 		_, err = io.WriteString(client, "1\r\nx\r\n")
 		if client.r.Buffered() == 0 {
 			client.SetReadDeadline(time.Now().Add(time.Millisecond))
 			_, peeked := client.r.Peek(1)
-			client.SetReadDeadline(time.Now().Add(20 * time.Second))
+			client.SetReadDeadline(time.Now().Add(patience))
 			if peeked == nil {
 				break
 			}
@@ -184,7 +190,7 @@ func TestAClientThatLeavesInTheMiddleOfABody(t *testing.T) { // P-39
 	for _, fields := range []string{"Content-Length: 100", "Transfer-Encoding: chunked"} {
 		t.Run(fields, func(t *testing.T) { // a service of its own: nobody tells when the place of a client that left is free
 			s := newSink(t)
-			app, p := newUploadApp(t, s.URL, func(r *proxy.Route) { r.IdleTimeout = 10 * time.Second })
+			app, p := newUploadApp(t, s.URL, proxy.Timing{}, nil)
 			client := dial(t, app)
 			client.post(fields)
 			io.WriteString(client, "2\r\nok\r\n")
@@ -194,7 +200,7 @@ func TestAClientThatLeavesInTheMiddleOfABody(t *testing.T) { // P-39
 				if err == nil {
 					t.Error("the service took a part for the whole")
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Error("the service still waits")
 			}
 			if st := p.Stats(); st != (proxy.Stats{}) {
@@ -210,7 +216,7 @@ func TestAServiceThatTakesNoBodyIsNotWaitedForForEver(t *testing.T) { // P-38
 		t.Fatal(err)
 	}
 	defer l.Close() // the kernel accepts and takes what fits, and nobody reads
-	app, p := newUploadApp(t, "http://"+l.Addr().String(), func(r *proxy.Route) { r.MaxBody = -1 })
+	app, p := newUploadApp(t, "http://"+l.Addr().String(), proxy.Timing{}, func(r *proxy.Route) { r.MaxBody, r.IdleTimeout = -1, quick })
 	client := dial(t, app)
 	client.post("Content-Length: 67108864")
 	sent := make(chan struct{})
@@ -245,7 +251,7 @@ func TestALargeBodyTakesNoMemory(t *testing.T) {
 		fmt.Fprint(w, n, err)
 	}))
 	t.Cleanup(s.Close)
-	app, _ := newUploadApp(t, s.URL, func(r *proxy.Route) { r.MaxBody, r.IdleTimeout, r.HeaderTimeout = -1, 10*time.Second, 10*time.Second })
+	app, _ := newUploadApp(t, s.URL, proxy.Timing{}, func(r *proxy.Route) { r.MaxBody = -1 })
 	grown := heapGrowth(func() {
 		got := ask(app, "PUT", "/up", struct{ io.Reader }{io.LimitReader(zeros{}, size)}, func(r *http.Request) { r.ContentLength = size })
 		if want := fmt.Sprint(size, nil); got.status != 200 || got.body != want {
@@ -263,21 +269,37 @@ func TestAnAnswerMayComeBeforeTheBodyHasBeenSent(t *testing.T) {
 		http.Error(w, "not for you", http.StatusForbidden)
 	}))
 	t.Cleanup(s.Close)
-	app, p := newUploadApp(t, s.URL, nil)
-	client := dial(t, app)
-	client.post("Content-Length: 1000")
-	io.WriteString(client, "the beginning")
-	if status, _, _ := client.answer(); status != 403 {
-		t.Errorf("got %d", status)
+	// The body never comes, and is waited for longer than the answer: who sends it may be waiting for that.
+	app, p := newUploadApp(t, s.URL, proxy.Timing{Body: time.Hour}, nil)
+	for _, c := range []struct{ name, field, body string }{
+		{"known length", "Content-Length: 1000", "the beginning"},
+		{"chunked", "Transfer-Encoding: chunked", "4\r\nmore\r\n"},
+	} {
+		client := dial(t, app)
+		client.post(c.field)
+		io.WriteString(client, c.body)
+		if status, _, ends := client.answer(); status != 403 || !ends {
+			t.Errorf("%s: got %d, and the connection ends: %v", c.name, status, ends)
+		}
 	}
 	if st := p.Stats(); st != (proxy.Stats{}) {
 		t.Errorf("the service is blamed: %+v", st)
 	}
 }
 
+func TestARefusalMayComeBeforeTheBodyHasBeenSent(t *testing.T) {
+	app, _ := newUploadApp(t, "http://"+upstreamtest.Refusing(t), proxy.Timing{Body: time.Hour}, nil)
+	client := dial(t, app)
+	client.post("Content-Length: 1000")
+	io.WriteString(client, "the beginning")
+	if status, code, ends := client.answer(); status != 502 || code != problem.UpstreamUnavailable || !ends {
+		t.Errorf("got %d %s, and the connection ends: %v", status, code, ends)
+	}
+}
+
 func TestAClientMayAskBeforeItSendsABody(t *testing.T) { // P-39, RFC 9110 section 10.1.1
 	s := newSink(t)
-	app, _ := newUploadApp(t, s.URL, nil)
+	app, _ := newUploadApp(t, s.URL, proxy.Timing{}, nil)
 	client := dial(t, app)
 	client.post("Content-Length: 4", "Expect: 100-continue")
 	if status, _, _ := client.answer(); status != 100 {
@@ -291,7 +313,7 @@ func TestAClientMayAskBeforeItSendsABody(t *testing.T) { // P-39, RFC 9110 secti
 	if status, _, _ := client.answer(); status != 417 {
 		t.Errorf("another expectation: %d", status)
 	}
-	app, _ = newUploadApp(t, "http://"+refusing(t), nil)
+	app, _ = newUploadApp(t, "http://"+upstreamtest.Refusing(t), proxy.Timing{}, nil)
 	client = dial(t, app)
 	client.post("Content-Length: 4", "Expect: 100-continue")
 	if status, _, ends := client.answer(); status != 502 || !ends {

@@ -108,7 +108,7 @@ func TestAWebSocketHandshakeIsJudged(t *testing.T) { // P-34, X-group: any page 
 
 func TestAWebSocketIsNotOpenedAnonymouslyForWhoNeedsARefresh(t *testing.T) {
 	s := newSocketService(t)
-	app, _ := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true, Auth: proxy.Optional})
+	app, _ := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true, Auth: proxy.Optional})
 	ada := app.SignIn("ada")
 	app.Clock.Advance(10 * time.Minute)
 	refused, status := handshake(t, app, ada, "/ws/chat")
@@ -149,7 +149,7 @@ func TestAWebSocketEndsWithItsSession(t *testing.T) { // promise 4, S-06
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSocketService(t)
-			app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+			app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{Linger: quick}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 			ada, eve := app.SignIn("ada"), app.SignIn("eve")
 			client, service := connect(t, app, ada, s)
 			evesClient, evesService := connect(t, app, eve, s)
@@ -174,7 +174,7 @@ func TestAWebSocketEndsWithItsSession(t *testing.T) { // promise 4, S-06
 
 func TestAWebSocketSurvivesRotation(t *testing.T) {
 	s := newSocketService(t)
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 	ada := app.SignIn("ada")
 	client, service := connect(t, app, ada, s)
 	for i := range 3 {
@@ -187,12 +187,13 @@ func TestAWebSocketSurvivesRotation(t *testing.T) {
 	client.wantClose(4401, "session_ended")
 	service.wantClose(1001, "")
 	client.Close()
+	service.Close()
 	settled(t, p)
 }
 
 func TestACloseFrameWaitsForTheFrameUnderWay(t *testing.T) {
 	s := newSocketService(t)
-	app, p := newApp(t, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 	for cut := range 12 { // in the head, in the payload, at the end of either
 		ada := app.SignIn("ada")
 		client, service := connect(t, app, ada, s)
@@ -233,7 +234,7 @@ func TestNothingHoldsUpTheEndOfAWebSocket(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSocketService(t)
-			app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true, MaxStreams: 1})
+			app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{Linger: quick}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true, MaxStreams: 1})
 			ada := app.SignIn("ada")
 			client, service := connect(t, app, ada, s)
 			c.hold(t, client, service)
@@ -244,7 +245,8 @@ func TestNothingHoldsUpTheEndOfAWebSocket(t *testing.T) {
 					t.Error("a connection is still open")
 				}
 			}
-			connect(t, app, app.SignIn("ada"), s) // and the place is free
+			until(t, "the place is free", func() bool { return p.Counted("/ws") == 0 })
+			connect(t, app, app.SignIn("ada"), s)
 		})
 	}
 }
@@ -267,8 +269,9 @@ func flood(t *testing.T, from *peer) {
 }
 
 func TestAClientThatReadsNothingIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel() // it waits
 	s := newSocketService(t)
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{Piece: tolerant}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 	_, service := connect(t, app, app.SignIn("ada"), s)
 	flood(t, service)
 	settled(t, p)
@@ -279,7 +282,7 @@ func TestAClientThatReadsNothingIsNotWaitedForForEver(t *testing.T) { // R-01
 
 func TestHalfAConnectionMayStillAnswer(t *testing.T) {
 	s := newSocketService(t)
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 	ada := app.SignIn("ada")
 
 	client, service := connect(t, app, ada, s)
@@ -303,6 +306,8 @@ func TestHalfAConnectionMayStillAnswer(t *testing.T) {
 	client.Close()
 	settled(t, p)
 
+	app, p = newTimedApp(t, tokenjartest.Config{}, proxy.Timing{Closing: quick}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	ada = app.SignIn("ada")
 	client, service = connect(t, app, ada, s) // who never answers is cut off
 	tcp(service.Conn).CloseWrite()
 	client.wantEnd()
@@ -317,7 +322,7 @@ func TestHalfAConnectionMayStillAnswer(t *testing.T) {
 
 func TestAnEndThatDiesTakesTheOtherWithIt(t *testing.T) {
 	s := newSocketService(t)
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 	ada := app.SignIn("ada")
 	die := func(conn net.Conn) { // as a killed process does
 		tcp(conn).SetLinger(0)
@@ -337,7 +342,7 @@ func TestASessionThatEndsDuringTheHandshake(t *testing.T) {
 	s := newSocketService(t)
 	asked, mayAnswer := make(chan struct{}), make(chan struct{})
 	s.before = func(*http.Request) { asked <- struct{}{}; <-mayAnswer }
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 	for range 8 { // whichever comes first, the answer to the handshake is first on the line
 		ada := app.SignIn("ada")
 		go func() {
@@ -350,8 +355,10 @@ func TestASessionThatEndsDuringTheHandshake(t *testing.T) {
 			t.Fatalf("the handshake: %d", status)
 		}
 		client.wantClose(4401, "session_ended")
-		s.end(t).wantClose(1001, "")
+		service := s.end(t)
+		service.wantClose(1001, "")
 		client.Close()
+		service.Close()
 	}
 	settled(t, p)
 }
@@ -368,9 +375,9 @@ func TestWhatAClientSendsTooEarlyIsNotLost(t *testing.T) {
 
 func TestOneWebSocketTooManyIsTurnedAway(t *testing.T) {
 	s := newSocketService(t)
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true, MaxStreams: 2, MaxRequests: 1})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true, MaxStreams: 2, MaxRequests: 1})
 	ada := app.SignIn("ada")
-	first, _ := connect(t, app, ada, s)
+	first, itsService := connect(t, app, ada, s)
 	connect(t, app, ada, s)
 	refused, status := handshake(t, app, ada, "/ws")
 	if status != 503 || refused.answer.Header.Get("Retry-After") == "" || refused.answer.Header.Get("X-Tokenjar-Problem") != "upstream_unavailable" {
@@ -380,15 +387,14 @@ func TestOneWebSocketTooManyIsTurnedAway(t *testing.T) {
 		t.Errorf("counts: %+v", st)
 	}
 	first.Close()
-	for p.Stats().WebSockets == 2 {
-		time.Sleep(time.Millisecond)
-	}
+	itsService.Close()
+	until(t, "the place of one is free", func() bool { return p.Counted("/ws") == 2 })
 	connect(t, app, ada, s)
 }
 
 func TestAStopClosesWebSocketsAndTakesNoMore(t *testing.T) {
 	s := newSocketService(t)
-	app, p := newQuickApp(t, tokenjartest.Config{}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
+	app, p := newTimedApp(t, tokenjartest.Config{}, proxy.Timing{Linger: quick}, proxy.Route{Path: "/ws", Upstream: s.URL, WebSocket: true})
 	ada := app.SignIn("ada")
 	client, service := connect(t, app, ada, s)
 	connect(t, app, ada, s) // nobody reads at either end of this one

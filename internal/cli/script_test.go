@@ -47,7 +47,7 @@ func get() {
 //	finish SIGNAL…         send it the signals, wait for it, and have its output as out and err in the working folder
 //	mode OCTAL FILE        check a file's permissions
 //	signin NAME            sign in at $URL with umbrella-kettle-92
-//	access NAME STATUS     ask with that access token alone: it gets the status, now or within a second
+//	access NAME STATUS     ask with that access token alone: it gets the status, now or soon
 //	renewed NAME [refresh] ask with all cookies, or with that one alone: they are renewed on the way
 //	logged PATTERN         wait until the server has logged it
 //	capture VAR PATTERN    keep what the group of a pattern matches in the last output

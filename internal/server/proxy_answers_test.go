@@ -106,27 +106,22 @@ var answerRows = []answerRow{
 	{is: "P-31: 10,000 fields", answer: ok(strings.Repeat("X-App: 1\r\n", 10_000)), want: 502},
 	{is: "P-31: status 99", answer: "HTTP/1.1 099 Odd\r\nContent-Length: 2\r\n\r\nok", want: 502, close: true},
 	{is: "P-38: nothing for too long", target: "/hasty/x", answer: "wait", want: 504},
-	{is: "P-38: nothing within a body", target: "/hasty/x", answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwait", broken: true},
+	{is: "P-38: nothing within a body", target: "/pausing/x", answer: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwait", broken: true},
 	{is: "P-38: it is not there", target: "/refused/x", want: 502},
 	{is: "P-38: nobody knows its name", target: "/unknown/x", want: 502},
 }
 
-// hasty gives up soon.
-func hasty(r *config.Route) {
-	r.HeaderTimeout, r.IdleTimeout, r.ConnectTimeout = 100*time.Millisecond, 100*time.Millisecond, time.Second
-}
+// soon is when some routes give up. Nothing has to succeed within it.
+const soon = 100 * time.Millisecond
 
 func TestWhatTheBrowserGets(t *testing.T) {
 	service := upstreamtest.NewRecorder(t)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	rest := make(chan struct{}) // of answers that never end
 	defer close(rest)
 	w := servertest.Start(t, theRoutes(service.URL), servertest.Setup{Config: func(c *config.Config) {
-		c.Routes = append(c.Routes, proxyRoute("/hasty/", service.URL, hasty), proxyRoute("/refused/", "http://"+closed.Addr().String()), proxyRoute("/unknown/", "http://nothing.invalid", hasty))
+		c.Routes = append(c.Routes, proxyRoute("/hasty/", service.URL, func(r *config.Route) { r.HeaderTimeout = soon }),
+			proxyRoute("/pausing/", service.URL, func(r *config.Route) { r.IdleTimeout = soon }), proxyRoute("/refused/", "http://"+upstreamtest.Refusing(t)),
+			proxyRoute("/unknown/", "http://"+strings.Repeat("a", 64)+".invalid")) // a name of which no name server is asked: it may take its time
 	}})
 	ada := w.SignIn(t, servertest.Ada)
 	request := func(target string) string {

@@ -85,7 +85,7 @@ func TestTenThousandParallelRequestsGetTheirOwnAnswers(t *testing.T) {
 						t.Errorf("a foreign answer: got %q, want %q", body, want)
 					}
 					mine.Add(1)
-				case status == 502 || status == 503:
+				case status == 502 || status == 503 || status == 429: // one user's share are all the places, which come back a moment later
 					refused.Add(1)
 				default:
 					t.Errorf("%d %s: %q", status, body, text)

@@ -10,7 +10,8 @@ import (
 )
 
 func TestGracefulStop(t *testing.T) {
-	w := servertest.Start(t, servertest.Setup{Options: func(o *server.Options) { o.Notice = time.Second }})
+	t.Parallel() // it waits the notice out, within which requests have to succeed
+	w := servertest.Start(t, servertest.Setup{Options: func(o *server.Options) { o.Notice = 4 * time.Second }})
 	ada := w.SignIn(t, servertest.Ada)
 	hold := w.Store.HoldNext()
 	under := make(chan servertest.RawAnswer, 1)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +46,7 @@ func (s *Server) guardConfig(cfg config.Config, publicURL string, cookies *cooki
 		Service: s.service, PublicURL: publicURL, Cookies: cookies,
 		TrustedOrigins: cfg.CSRF.TrustedOrigins,
 		NoRenewal:      !cfg.Session.TransparentRenewal, RenewalExclude: cfg.Session.RenewalExclude,
-		ClientIP: s.proxies.ClientIP, Now: opts.Now,
+		ClientIP: s.clientIP, Now: opts.Now,
 		BearerFirst: cfg.Auth.Order == "bearer_first",
 	}
 }
@@ -64,7 +63,7 @@ func (s *Server) apiConfig(cfg config.Config, guard *session.Guard, opts Options
 // configuration, with its setting.
 func (s *Server) proxyConfig(cfg config.Config, f *frontend, routes []config.Route) proxy.Config {
 	out := proxy.Config{
-		Guard: f.guard, PublicURL: f.publicURL, LoginPage: cfg.Auth.LoginPage, ClientIP: s.proxies.ClientIP, Logger: s.log,
+		Guard: f.guard, PublicURL: f.publicURL, LoginPage: cfg.Auth.LoginPage, ClientIP: s.clientIP, Logger: s.log,
 		Self: s.addresses(), Announced: true,
 	}
 	for _, r := range routes {
@@ -89,12 +88,9 @@ func loginLimits(cfg config.Limits, now func() time.Time) (tokenjar.LoginLimits,
 // unknownAddresses remembers whether it has been said that client addresses cannot be known.
 type unknownAddresses struct{ told atomic.Bool }
 
-// noteAddress counts a request whose client cannot be known, and warns of the first: all clients behind a proxy that is
+// noteUnknown counts a request whose client cannot be known, and warns of the first: all clients behind a proxy that is
 // not trusted, or that does not say for whom it asks, look like one.
-func (s *Server) noteAddress(r *http.Request, clientIP string) {
-	if s.proxies.Known(r) {
-		return
-	}
+func (s *Server) noteUnknown(clientIP string) {
 	s.metrics.AddressUnknown()
 	if s.unknown.told.CompareAndSwap(false, true) {
 		s.log.Warn("the client address of a request cannot be known: if it came through your proxy, list that in "+

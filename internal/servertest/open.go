@@ -14,7 +14,8 @@ import (
 // OpenPostgres is for [Setup.Store]. It skips the test where there is no PostgreSQL.
 func OpenPostgres(t testing.TB, now func() time.Time) Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), pgtest.Schema(t), postgres.Config{
+	dsn := pgtest.With(pgtest.Schema(t), "connect_timeout", "60") // like Timeout: a busy machine is no outage
+	s, err := postgres.Open(t.Context(), dsn, postgres.Config{
 		Now: now, Timeout: time.Minute, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

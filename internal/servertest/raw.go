@@ -28,7 +28,7 @@ func (w *World) Raw(t testing.TB) *Raw {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	return &Raw{conn: conn, r: bufio.NewReader(conn), world: w, t: t}
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/tokenjar/tokenjar/internal/pgtest"
 )
 
@@ -26,6 +28,23 @@ func TestARotationFindsItsRowByTheKeyHoweverLittleTheServerKnowsOfTheTable(t *te
 	wantByKey(t, s, "analyzed")
 }
 
+// A server may compile what it takes for costly, and a walk that it was told to avoid is: it took fifty milliseconds each time.
+func TestNoStatementIsCompiled(t *testing.T) {
+	dsn := pgtest.With(pgtest.With(pgtest.Schema(t), "jit", "on"), "jit_above_cost", "0")
+	s := openAt(t, dsn, quiet(), tuning{})
+	const sql = `SELECT version FROM tokenjar_schema`
+	var able bool
+	if err := pgtest.Pool(t, dsn).QueryRow(t.Context(), `SELECT pg_jit_available()`).Scan(&able); err != nil {
+		t.Fatal(err)
+	}
+	if plan := explain(t, pgtest.Pool(t, dsn), sql); strings.Contains(plan, "JIT:") != able {
+		t.Fatalf("without the store's settings: a server that can compile (%v) plans\n%s", able, plan)
+	}
+	if plan := explain(t, s.pool, sql); strings.Contains(plan, "JIT:") {
+		t.Errorf("it is compiled:\n%s", plan)
+	}
+}
+
 func wantByKey(t *testing.T, s *Store, when string) {
 	t.Helper()
 	const n = 16
@@ -34,8 +53,8 @@ func wantByKey(t *testing.T, s *Store, when string) {
 		hash := sha256.Sum256([]byte{byte(i)})
 		hashes[i] = hash[:]
 	}
-	many := explain(t, s, spendManySQL, s.at(), texts, texts, hashes, hashes, numbers, texts, texts, flags, numbers, numbers)
-	one := explain(t, s, spendOneSQL, s.at(), "id", "user", hashes[0], hashes[1], int64(0), "", "", false, int64(1), int64(1))
+	many := explain(t, s.pool, spendManySQL, s.at(), texts, texts, hashes, hashes, numbers, texts, texts, flags, numbers, numbers)
+	one := explain(t, s.pool, spendOneSQL, s.at(), "id", "user", hashes[0], hashes[1], int64(0), "", "", false, int64(1), int64(1))
 	for _, plan := range []string{many, one} {
 		if !strings.Contains(plan, "using sessions_pkey on sessions") || !strings.Contains(plan, "Index Cond: (id = ") {
 			t.Errorf("%s: the row is not looked up by its key:\n%s", when, plan)
@@ -43,10 +62,10 @@ func wantByKey(t *testing.T, s *Store, when string) {
 	}
 }
 
-// explain returns the plan of a statement on a connection of the store.
-func explain(t *testing.T, s *Store, sql string, args ...any) string {
+// explain returns the plan of a statement on a connection of a pool.
+func explain(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) string {
 	t.Helper()
-	rows, err := s.pool.Query(context.Background(), "EXPLAIN "+sql, args...)
+	rows, err := pool.Query(context.Background(), "EXPLAIN "+sql, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

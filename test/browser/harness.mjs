@@ -187,7 +187,7 @@ export async function openContext(t, { backForwardCache, ownProcesses, watched =
     reducedMotion: 'reduce', // a jar that sways in a dozen tabs costs more than the tests
     ...options,
   });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(30_000); // a machine may have other work; nothing that is so is waited for longer
   t.after(async () => {
     if (watched) await settle(context);
     await context.close();
