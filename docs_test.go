@@ -77,8 +77,16 @@ func TestEveryLinkInADocumentResolves(t *testing.T) {
 	}
 }
 
+// home is where the repository is; documents that are shown elsewhere link to it.
+const home = "https://github.com/tokenjar/tokenjar/"
+
+var atHome = regexp.MustCompile("^" + regexp.QuoteMeta(home) + "(?:blob|tree)/main/(.+)$")
+
 // checkLink says what is wrong with a link, "" if nothing is. Addresses elsewhere are not asked for.
 func checkLink(all map[string]string, from, link string) string {
+	if m := atHome.FindStringSubmatch(link); m != nil {
+		from, link = "README.md", m[1]
+	}
 	u, err := url.Parse(link)
 	switch {
 	case err != nil:

@@ -67,14 +67,14 @@ func newAPI(issuer string) (http.Handler, error) {
 	}))
 	mux.Handle("PUT /api/note", signedIn.Func(func(w http.ResponseWriter, r *http.Request, claims token.Claims) {
 		var in struct {
-			Note string `json:"note"`
+			Note *string `json:"note"` // null and a missing one are no note, and must not replace one
 		}
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 10_000)).Decode(&in); err != nil {
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 10_000)).Decode(&in); err != nil || in.Note == nil {
 			answer(w, http.StatusUnprocessableEntity, map[string]any{"detail": `write {"note": "…"}, at most 10,000 bytes`})
 			return
 		}
-		notes.Store(claims.String("sub"), in.Note)
-		answer(w, http.StatusOK, map[string]any{"note": in.Note})
+		notes.Store(claims.String("sub"), *in.Note)
+		answer(w, http.StatusOK, map[string]any{"note": *in.Note})
 	}))
 	return mux, nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -101,15 +102,27 @@ func sameButSlash(a, b *url.URL) bool {
 
 // checkReady asks whether the server can reach its database.
 func (e *exam) checkReady(ctx context.Context) ([]found, error) {
-	ready, err := e.do(ctx, request{path: "/readyz"})
-	if err != nil {
-		return nil, err
+	var answers []*answer
+	for _, path := range []string{"/readyz", "/healthz"} {
+		a, err := e.do(ctx, request{path: path})
+		if hungUp(ctx, err) { // chance, or for good?
+			a, err = e.do(ctx, request{path: path, fresh: true})
+		}
+		switch {
+		case hungUp(ctx, err): // a moment ago something else was answered: this is kept from us
+			return []found{{kindHealth, "GET " + path + ": " + unanswered(a, err)}}, nil
+		case err != nil:
+			return nil, err
+		}
+		answers = append(answers, a)
 	}
-	healthy, err := e.do(ctx, request{path: "/healthz"})
-	if err != nil {
-		return nil, err
-	}
-	return judgeReady(ready, healthy), nil
+	return judgeReady(answers[0], answers[1]), nil
+}
+
+// hungUp reports whether a connection was ended in place of an answer. Who is silent until our patience ends has not hung up.
+func hungUp(ctx context.Context, err error) bool {
+	late, ok := errors.AsType[net.Error](err)
+	return err != nil && ctx.Err() == nil && !(ok && late.Timeout())
 }
 
 func judgeReady(ready, healthy *answer) []found {
@@ -172,10 +185,16 @@ func (e *exam) checkHSTS(context.Context) ([]found, error) {
 	return judgeHSTS(e.hello), nil
 }
 
+// judgeHSTS wants the promise, but not of the one name that all programs on a machine share.
 func judgeHSTS(a *answer) []found {
 	value := strings.ToLower(strings.ReplaceAll(a.header.Get("Strict-Transport-Security"), " ", ""))
-	if value == "" || strings.HasPrefix(value, "max-age=0") {
-		return []found{{kindHSTS, a.what + ": " + a.field("Strict-Transport-Security")}}
+	promised := value != "" && !strings.HasPrefix(value, "max-age=0")
+	seen := a.what + ": " + a.field("Strict-Transport-Security")
+	switch shared := strings.EqualFold(a.url.Hostname(), "localhost"); {
+	case shared && promised:
+		return []found{{kindLocalHSTS, seen}}
+	case !shared && !promised:
+		return []found{{kindHSTS, seen}}
 	}
 	return nil
 }

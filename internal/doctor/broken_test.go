@@ -41,6 +41,8 @@ var broken = []struct {
 	{"the proxy says that the browser came by http", build{request: setting("X-Forwarded-Proto", "http")}, "forwarded-proto"},
 	{"the database is away", build{setting: func(f *front, _ *doctor.Config) { f.world.Store.SetDown(true) }}, "not-ready"},
 	{"health is not for the public", build{handler: instead("/readyz", notFound)}, "health-hidden"},
+	{"health is closed to the public", build{handler: instead("/readyz", hangUp)}, "health-hidden"},
+	{"liveness is closed to the public", build{handler: instead("/healthz", hangUp)}, "health-hidden"},
 	{"the keys are not for the public", build{handler: instead("/.well-known/jwks.json", notFound)}, "jwks"},
 	{"the keys may not be kept", build{answer: at("/.well-known/jwks.json", setHeader("Cache-Control", "no-store"))}, "jwks-cache"},
 	{"the keys are kept for a day", build{answer: at("/.well-known/jwks.json", setHeader("Cache-Control", "public, max-age=86400"))}, "jwks-cache"},
@@ -55,10 +57,15 @@ var broken = []struct {
 	{"a slash at the end is taken away", build{handler: redirectSlash(false)}, "redirect-slash"},
 	{"a slash at the end is added", build{handler: redirectSlash(true)}, "redirect-slash"},
 	{"POST is not allowed", build{handler: refusing(http.MethodPost, http.StatusMethodNotAllowed)}, "post-refused"},
+	{"localhost promises https alone", build{config: publicURL("https://localhost"), setting: byLocalhost}, "hsts-localhost"},
 	{"HSTS is hidden", build{answer: without("Strict-Transport-Security")}, "hsts"},
 
 	{"Set-Cookie is hidden", build{answer: without("Set-Cookie")}, "set-cookie-removed"},
 	{"Set-Cookie is hidden at the sign-in alone", build{answer: at("/auth/login", without("Set-Cookie")), loses: true}, "set-cookie-removed"},
+	{"cookies get Secure on localhost", build{
+		through: true, config: publicURL("http://localhost"), setting: byPlainLocalhost, answer: cookies("; SameSite", "; Secure; SameSite"),
+	}, "cookie-localhost"},
+	{"public_url is https, and the page is of http://localhost", build{through: true, setting: byPlainLocalhost, request: inTheNameOf(public)}, "cookie-localhost"},
 	{"cookies get a path", build{answer: cookies("Path=/", "Path=/app")}, "cookie-prefix"},
 	{"cookies get a domain", build{answer: cookies("Path=/", "Path=/; Domain=example.com")}, "cookie-prefix"},
 	{"cookies lose Secure", build{answer: cookies("; Secure", "")}, "cookie-prefix"},
@@ -161,7 +168,7 @@ func TestEachBrokenFrontHasItsFinding(t *testing.T) {
 						t.Logf("%s %s %s %+v", o.Check, o.Result, o.Why, o.Findings)
 					}
 				}
-				note := tt.finds == "health-hidden" || tt.finds == "cookie-added" || tt.finds == "third-party"
+				note := slices.Contains([]string{"health-hidden", "hsts-localhost", "cookie-added", "third-party"}, tt.finds)
 				if report.Failed() == note {
 					t.Errorf("failed: got %t", report.Failed())
 				}
@@ -239,6 +246,16 @@ func calledBy(origin string) func(*front, *doctor.Config) {
 
 func byHTTP(_ *front, cfg *doctor.Config) { cfg.URL = "http://" + host }
 
+func byPlainLocalhost(_ *front, cfg *doctor.Config) { cfg.URL = "http://localhost" }
+
+// byLocalhost goes by https to a front whose certificate is the host's.
+func byLocalhost(f *front, cfg *doctor.Config) {
+	cfg.URL = "https://localhost"
+	transport := f.transport(f.pool).(*http.Transport)
+	transport.TLSClientConfig.ServerName = host
+	cfg.Transport = transport
+}
+
 // Changes of requests and answers.
 
 func setting(name, value string) func(*http.Request) {
@@ -247,6 +264,18 @@ func setting(name, value string) func(*http.Request) {
 		if value != "" {
 			r.Header.Set(name, value)
 		}
+	}
+}
+
+// inTheNameOf asks as if the page were another origin's, as a development server does that is told to.
+func inTheNameOf(origin string) func(*http.Request) {
+	return func(r *http.Request) {
+		scheme, host, _ := strings.Cut(origin, "://")
+		if r.Header.Get("Origin") == "http://localhost" {
+			r.Header.Set("Origin", origin)
+		}
+		r.Host = host
+		r.Header.Set("X-Forwarded-Proto", scheme)
 	}
 }
 

@@ -33,6 +33,9 @@ func TestASoundDeploymentIsWell(t *testing.T) {
 		{"without prefix", build{config: prefix("none")}, true},
 		{"with a domain", build{config: func(cfg *config.Config) { cfg.Cookies.Domain = "example.com" }}, true},
 		{"Strict", build{config: sameSite("Strict")}, true},
+		{"https on localhost, without a promise", build{
+			config: publicURL("https://localhost"), setting: byLocalhost, answer: without("Strict-Transport-Security"),
+		}, true},
 		{"with scopes of old", build{config: func(cfg *config.Config) {
 			cfg.Cookies.LegacyScopes = []cookie.Scope{{Path: "/auth"}, {Domain: "example.com"}}
 		}}, true},

@@ -124,6 +124,8 @@ type refusal struct{ kind, why string }
 func (c setCookie) refused(u *url.URL, page *url.URL) refusal {
 	host := strings.ToLower(u.Hostname())
 	switch {
+	case u.Scheme != "https" && c.secure && isLoopback(host):
+		return refusal{kindLocal, "Secure, and the answer came by plain http"} // WebKit; the others make an exception
 	case u.Scheme != "https" && c.secure:
 		return refusal{kindScheme, "Secure, and the answer came by plain http"}
 	case c.prefixed("__Host-") && (!c.secure || c.domain != "" || c.path != "/"),

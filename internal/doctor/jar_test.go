@@ -37,7 +37,13 @@ func TestTheJarIsAsStrictAsBrowsers(t *testing.T) {
 		{from: plain, line: "a=1; Secure", refused: kindScheme},
 		{from: plain, line: "__Host-a=1; Path=/; Secure", refused: kindScheme},
 		{from: plain, line: "a=1"},
-		{from: local, line: "a=1; Secure", refused: kindScheme}, // Safari
+		{from: local, line: "a=1; Secure", refused: kindLocal}, // Safari
+		{from: local, line: "__Host-a=1; Path=/; Secure", refused: kindLocal},
+		{from: local, line: "__Host-a=1; Path=/", refused: kindPrefix},
+		{from: local, line: "a=1; Path=/; HttpOnly; SameSite=Lax"},
+		{from: "http://127.0.0.1:8080/", line: "a=1; Secure", refused: kindLocal},
+		{from: "http://app.localhost/", line: "a=1; Secure", refused: kindLocal},
+		{from: "http://localhost.example.com/", line: "a=1; Secure", refused: kindScheme},
 		{from: app, line: "a=1; Domain=example.com"},
 		{from: app, line: "a=1; Domain=.Example.COM"},
 		{from: app, line: "a=1; Domain=app.example.com"},

@@ -18,8 +18,10 @@ const (
 	kindSlash      = "redirect-slash"
 	kindPost       = "post-refused"
 	kindHSTS       = "hsts"
+	kindLocalHSTS  = "hsts-localhost"
 
 	kindNoSetCookie = "set-cookie-removed"
+	kindLocal       = "cookie-localhost"
 	kindPrefix      = "cookie-prefix"
 	kindDomain      = "cookie-domain"
 	kindSameSite    = "cookie-samesite"
@@ -100,9 +102,11 @@ var kinds = []Kind{
 	{Name: kindNotReady, Title: "the server is not ready",
 		Why: "Without its database it can neither sign in nor refresh: 503.",
 		Fix: "Look at the server's log: the line of this request has the cause."},
-	{Name: kindHealth, Title: "the proxy hides /readyz", Note: true,
-		Why: "No browser needs it. Whether the server is ready cannot be seen from here.",
-		Fix: "Nothing, if that is meant."},
+	{Name: kindHealth, Title: "the proxy hides /readyz or /healthz", Note: true, InServer: true,
+		Why: "No browser needs it. Whether the server is ready cannot be seen from here, nor by a balancer or monitor that asks here.",
+		Fix: "Nothing, if that is meant; a 404 (in nginx return 404 and not 444) tells it from a server that has crashed. Else pass " +
+			"/readyz and /healthz on.",
+		Nginx: "location = /readyz { proxy_pass http://127.0.0.1:8080; }"},
 	{Name: kindKeys, Title: "the public keys are not there", InServer: true,
 		Why:   "Services that verify access tokens answer 401 to every request when they cannot get the keys.",
 		Fix:   "Pass /.well-known/jwks.json on to tokenjar.",
@@ -138,11 +142,22 @@ var kinds = []Kind{
 		Why:   "Without it the first request of a visit may go by plain http, where it has no cookies and can be read.",
 		Fix:   "Leave the header as tokenjar sends it, or set one of yours.",
 		Nginx: "proxy_pass_header Strict-Transport-Security;"},
+	{Name: kindLocalHSTS, Title: "every program on localhost has to speak https from now on", Note: true,
+		Why: "Strict-Transport-Security holds for a host on all its ports. Once Safari has seen it here, it opens http://localhost no more, " +
+			"whatever runs there.",
+		Fix:     "Serve https on this machine under a name of its own (in /etc/hosts, where it is not known), and delete what the browser keeps of localhost.",
+		Setting: "public_url: https://app.localhost"},
 
 	{Name: kindNoSetCookie, Title: "the proxy removes Set-Cookie",
 		Why:   "The browser is never given the cookies: sign-in answers 200, and the next request is 401.",
 		Fix:   "Remove proxy_hide_header Set-Cookie, or the cache or CDN rule that strips it.",
 		Nginx: "proxy_pass_header Set-Cookie;"},
+	{Name: kindLocal, Title: "Safari keeps no Secure cookies of plain http, of localhost neither",
+		Why: "Chrome and Firefox make an exception of this machine, Safari makes none: there sign-in answers 200, and the next request is " +
+			"401. tokenjar's own cookies have neither Secure nor a prefix at an http address of localhost, so somebody has added it, or " +
+			"public_url is an https address.",
+		Fix:   "Set public_url to the http address, or leave it out, and let nobody change Set-Cookie on its way. Or open the page by https.",
+		Nginx: "proxy_cookie_flags off;"},
 	{Name: kindPrefix, Title: "the cookies break the rule of their names' prefix",
 		Why:     "Browsers refuse a __Host- cookie unless it is Secure, has Path=/ and no Domain, and a __Secure- cookie unless it is Secure.",
 		Fix:     "Let nobody change Set-Cookie on its way. Where the cookies must have a Domain, tokenjar chooses the prefix for it.",

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tokenjar/tokenjar/internal/doctor"
@@ -210,6 +211,38 @@ func TestACheckThatIsBrokenOffFailsTheReport(t *testing.T) {
 	}
 	if o := outcome(t, report, "session"); o.Result != doctor.Well {
 		t.Errorf("the others are not made: %s (%s)", o.Result, o.Why)
+	}
+}
+
+// A connection that ends may be chance, and silence may be a server that hangs: neither is taken for a proxy that hides health.
+func TestHealthThatIsNotAnswered(t *testing.T) {
+	var n atomic.Int64
+	onlyOnce := func(r *http.Request) bool { return r.URL.Path == "/readyz" && n.Add(1) == 1 }
+	for _, tt := range []struct {
+		name  string
+		which match
+		how   loss
+		want  doctor.Result
+	}{
+		{"once", onlyOnce, reset, doctor.Well},
+		{"whenever it is asked for", to("/readyz"), reset, doctor.Noted},
+		{"within its body", to("/readyz"), cut, doctor.Noted},
+		{"in silence", to("/readyz"), swallow, doctor.BrokenOff},
+		{"but by tokenjar, which is not ready", to("/readyz"), says(503, "store_unavailable", ""), doctor.Found},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := open(t, build{handler: losing(tt.which, tt.how)})
+			cfg := f.settings()
+			cfg.Transport = impatient{cfg.Transport, f.swallowed}
+			report := f.examine(cfg)
+			o := outcome(t, report, "ready")
+			if o.Result != tt.want {
+				t.Errorf("got %s (%s) %+v, want %s", o.Result, o.Why, o.Findings, tt.want)
+			}
+			if failed := tt.want == doctor.BrokenOff || tt.want == doctor.Found; report.Failed() != failed {
+				t.Errorf("failed: got %t, want %t", report.Failed(), failed)
+			}
+		})
 	}
 }
 

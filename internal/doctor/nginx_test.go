@@ -37,6 +37,7 @@ func TestBehindNginx(t *testing.T) {
 		{"a path behind the address", "proxy_pass http://127.0.0.1:8080;", "proxy_pass http://127.0.0.1:8080/app/;", "no-api"},
 		{"headers hidden", "proxy_cache off;", "proxy_cache off; proxy_hide_header Set-Cookie;", "set-cookie-removed"},
 		{"no cookies passed on", "proxy_cache off;", `proxy_cache off; proxy_set_header Cookie "";`, "cookie-removed"},
+		{"health closed", "location / {", "location = /readyz { return 444; } location / {", "health-hidden"},
 		{"a redirect with 301", "return 308", "return 301", "redirect-method"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

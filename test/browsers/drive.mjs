@@ -27,13 +27,15 @@ export const browsers = {
   },
 };
 
+// Windows: each tab has one of its own. Of the tabs of one window all but one are hidden, and a hidden page asks the server nothing.
+
 /** Firefox over WebDriver BiDi. */
 async function startFirefox() {
   const browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox, headless: true, acceptInsecureCerts: true });
   return {
     version: await browser.version(),
     async newTab() {
-      const page = await browser.newPage();
+      const page = await browser.newPage({ type: 'window' });
       return {
         goto: (url) => page.goto(url),
         evaluate: (body, ...args) => page.evaluate(body, ...args),
@@ -110,7 +112,6 @@ async function startWebKit() {
   return {
     version: `${created.capabilities.browserName} ${created.capabilities.browserVersion}`,
     async newTab() {
-      // A window of its own: of the tabs of one window all but one are hidden, and a hidden page asks the server nothing.
       const { handle } = await inTab(base, () => call('POST', `${session}/window/new`, { type: 'window' }));
       open.add(handle);
       return {

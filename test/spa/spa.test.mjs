@@ -37,13 +37,13 @@ async function freePort() {
 }
 
 /** Starts the site of an application: the binary in front, the service behind. */
-async function start(t, name, settings = '') {
+async function start(t, name, settings = '', options = {}) {
   const port = await freePort();
   process.env.TOKENJAR_TOKEN_ACCESS_LIFETIME ??= '5m'; // nothing is renewed by itself while a test looks elsewhere
   const yaml = readFileSync(join(repository, 'examples', `spa-${name}`, 'tokenjar.yaml'), 'utf8');
   // The example's own file, but for the addresses and for the session's life.
   const [routes] = /^routes:\n(?: .*\n)+/m.exec(yaml);
-  const site = await startServe(t, `spa: {dir: ${JSON.stringify(dist(name))}}\n${routes.replace('127.0.0.1:9000', `127.0.0.1:${port}`)}${settings}`);
+  const site = await startServe(t, `spa: {dir: ${JSON.stringify(dist(name))}}\n${routes.replace('127.0.0.1:9000', `127.0.0.1:${port}`)}${settings}`, options);
   const service = spawn(process.env.SPA_API, { env: { ...process.env, ISSUER: site.origin, PORT: String(port) }, stdio: ['ignore', 'ignore', 'pipe'] });
   t.after(() => service.kill());
   await new Promise((resolve, reject) => {
@@ -74,11 +74,13 @@ async function device({ origin, username, password }) {
   assert.equal(login.status, 200);
   const pairs = login.headers.getSetCookie().map((line) => line.split(';')[0]);
   const csrf = pairs.find((pair) => pair.startsWith('csrftoken=')).slice('csrftoken='.length);
-  const call = (method, path) => fetch(origin + path, { method, headers: { Cookie: pairs.join('; '), 'X-CSRFToken': csrf } });
+  const call = (method, path, body) =>
+    fetch(origin + path, { method, headers: { Cookie: pairs.join('; '), 'X-CSRFToken': csrf, ...(body && { 'Content-Type': 'application/json' }) }, body });
   return {
     endOthers: async () => assert.equal((await call('DELETE', '/auth/sessions')).status, 200),
     signedIn: async () => (await (await call('GET', '/auth/session')).json()).authenticated,
     note: async () => (await (await call('GET', '/api/note')).json()).note,
+    write: async (note) => assert.equal((await call('PUT', '/api/note', JSON.stringify({ note }))).status, 200),
   };
 }
 
@@ -172,8 +174,9 @@ for (const name of applications) {
       assert.equal(await text.inputValue(), 'half a thought');
       assert.equal(await phone.note(), '');
       await accessible(page, 'the dialog to sign in again');
-      await page.keyboard.press('Escape');
-      assert.equal(await page.getByRole('dialog').count(), 1, 'Escape left the page without a session');
+      // Chromium closes a dialog at the third Escape at the latest, whatever the page says of it.
+      for (let i = 0; i < 4; i += 1) await page.keyboard.press('Escape');
+      await page.getByRole('dialog', { name: 'Sign in again' }).waitFor();
       await page.keyboard.type(site.password);
       await page.keyboard.press('Enter');
       await heard(page, 'Saved.');
@@ -183,6 +186,27 @@ for (const name of applications) {
       await page.reload();
       await page.waitForFunction(() => document.querySelector('textarea')?.value === 'half a thought');
       await accessible(page, 'the note');
+    });
+
+    test('a note that could not be had is not overwritten', async (t) => {
+      const site = await start(t, name);
+      const phone = await device(site);
+      await phone.write('kept');
+      const page = await (await openContext(t)).newPage();
+      const sent = [];
+      await page.route('**/api/note', (route) => {
+        sent.push(route.request().method());
+        return route.request().method() === 'GET' ? route.fulfill({ status: 502 }) : route.continue();
+      });
+      await page.goto(site.origin);
+      await signIn(page, site);
+      await heard(page, 'The note cannot be had right now.');
+      await page.getByRole('button', { name: 'Save' }).focus();
+      await page.keyboard.press('Enter');
+      await page.getByRole('button', { name: 'Sign out' }).click(); // goes out after what Enter has sent
+      await heard(page, 'You are signed out.');
+      assert.ok(!sent.includes('PUT'), 'what was never loaded was saved');
+      assert.equal(await phone.note(), 'kept');
     });
 
     test('whoever leaves instead of signing in again sends nothing', async (t) => {
@@ -227,7 +251,7 @@ for (const name of applications) {
     });
 
     test('a warning comes before the session goes idle, and staying takes it away in all tabs', async (t) => {
-      const site = await start(t, name, 'session: {idle: 63s}\n'); // a minute and three seconds
+      const site = await start(t, name, 'session: {idle: 71s}\n'); // a minute, and the grace, within which a new token is not renewed
       const context = await openContext(t);
       const page = await open(context, site);
       await signIn(page, site);
@@ -235,17 +259,12 @@ for (const name of applications) {
       const warning = (tab) => tab.getByRole('alert').filter({ hasText: 'Your session ends at' });
       await Promise.all([warning(page).waitFor(), warning(other).waitFor()]);
       await accessible(page, 'the warning');
-      // Three seconds later it is back, which is sooner than a busy machine may look: the moment itself is noted.
-      for (const tab of [page, other]) {
-        await tab.evaluate(() => {
-          const shown = () => [...document.querySelectorAll('[role=alert]')].some((alert) => alert.textContent.includes('Your session ends at'));
-          window.taken = new Promise((resolve) =>
-            new MutationObserver(() => shown() || resolve()).observe(document, { childList: true, characterData: true, subtree: true }));
-        });
-      }
+      const told = await Promise.all([page, other].map((tab) => warning(tab).textContent()));
       await page.getByRole('button', { name: 'Stay signed in' }).click();
       await heard(page, 'You stay signed in.');
-      await Promise.all([page, other].map((tab) => tab.evaluate(() => window.taken)));
+      // Another one comes some seconds later, with another time in it: on a slow machine there is no moment without.
+      const gone = (text) => [...document.querySelectorAll('[role=alert]')].every((alert) => alert.textContent !== text);
+      await Promise.all([page, other].map((tab, i) => tab.waitForFunction(gone, told[i])));
     });
 
     test('signing in and out in one tab is signing in and out in the other', async (t) => {
@@ -262,6 +281,25 @@ for (const name of applications) {
       await one.goBack().catch(() => {}); // there may be nothing to go back to
       assert.equal(await one.getByLabel('Text').count(), 0);
       await settle(context);
+    });
+
+    test('what was said to one user is not said to the next', async (t) => {
+      const site = await start(t, name, '', { users: ['ada', 'bob'] });
+      const context = await openContext(t);
+      const page = await open(context, site);
+      await signIn(page, site);
+      await page.waitForFunction(() => !document.querySelector('textarea').readOnly);
+      await page.getByRole('button', { name: 'Save' }).click();
+      await heard(page, 'Saved.');
+      const said = () => page.locator('[role=status]').textContent(); // by its role nothing is found that is empty
+      const other = await open(context, site);
+      await other.getByRole('button', { name: 'Sign out' }).click();
+      await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+      assert.equal(await said(), '');
+      await signIn(other, { ...site, username: 'bob' });
+      await page.getByText('bob', { exact: true }).waitFor();
+      await page.getByRole('heading', { name: 'Your note' }).waitFor();
+      assert.equal(await said(), '');
     });
   });
 }
@@ -280,8 +318,11 @@ describe('both applications', { skip }, () => {
     }
   });
 
-  test('look the same', () => {
-    const [one, two] = applications.map((name) => readFileSync(join(repository, 'examples', `spa-${name}`, 'src/app.css'), 'utf8'));
-    assert.equal(one, two);
-  });
+  // Each is whole, so that it can be read and copied alone: what they have in common is there twice, and the same.
+  for (const file of ['src/app.css', 'src/auth.ts', 'src/explain.ts', 'src/returnPath.ts', 'public/mark.svg', 'index.html', 'tokenjar.yaml']) {
+    test(`have the same ${file}`, () => {
+      const [one, two] = applications.map((name) => readFileSync(join(repository, 'examples', `spa-${name}`, file), 'utf8'));
+      assert.equal(one.replace('main.tsx', 'main.ts'), two);
+    });
+  }
 });

@@ -25,7 +25,7 @@ export function NotePage() {
 
   async function save(event: FormEvent) {
     event.preventDefault()
-    if (busy) return
+    if (busy || note === null) return // aria-disabled stops nothing by itself
     setBusy(true)
     announce('')
     try {

@@ -13,9 +13,16 @@ export function SignInAgain() {
   useEffect(() => {
     const element = dialog.current!
     const before = document.activeElement
-    element.showModal()
-    element.querySelector<HTMLInputElement>('[name=password]')?.focus()
+    const open = () => {
+      if (element.open) return
+      element.showModal()
+      element.querySelector<HTMLInputElement>('[name=password]')?.focus()
+    }
+    open()
+    // A browser closes a dialog whatever the page says of it, if it is asked often enough. What waits behind this one needs it.
+    element.addEventListener('close', open)
     return () => {
+      element.removeEventListener('close', open)
       element.close()
       if (before instanceof HTMLElement) before.focus()
     }
