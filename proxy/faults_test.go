@@ -306,6 +306,9 @@ func TestAPauseIsBoundedHoweverTheAnswerBegins(t *testing.T) { // P-38
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(method+" "+name, func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
 				s := newRawService(t, saying(text))
 				route := faulty("/x", s.URL)
 				route.IdleTimeout = quick
@@ -314,7 +317,8 @@ func TestAPauseIsBoundedHoweverTheAnswerBegins(t *testing.T) { // P-38
 				if method == "POST" {
 					body = strings.NewReader("a body")
 				}
-				if got := ask(app, method, "/x", body); got.status != 200 || got.err == nil {
+				got := ask(app, method, "/x", body, func(r *http.Request) { *r = *r.WithContext(ctx) })
+				if got.status != 200 || got.err == nil || ctx.Err() != nil {
 					t.Errorf("got %d %q, %v", got.status, got.body, got.err)
 				}
 				if st := p.Stats(); st != (proxy.Stats{BrokenOff: 1}) {

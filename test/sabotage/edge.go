@@ -341,7 +341,7 @@ var edgeWeakenings = []weakening{
 	{"a service may fall silent within an answer", "proxy/direct.go",
 		"b.ended || b.counted && b.r.Buffered() > 0",
 		"b.d != nil",
-		"./internal/server", "TestWhatTheBrowserGets"},
+		"./proxy", "TestAPauseIsBoundedHoweverTheAnswerBegins"},
 	{"what arrives after an answer is the next one's", "proxy/link.go",
 		"return l.isDrained() && l.silence.holds()",
 		"return l.isDrained()",
