@@ -133,6 +133,23 @@ describe('the idle warning', () => {
     stop()
   })
 
+  test('does not come after it was stopped, also while the server is asked', async () => {
+    const warned: number[] = []
+    let slow = false
+    const { w, auth } = await signedIn(
+      1,
+      { sessionLife: 120, network: () => (slow ? new Promise((go) => setTimeout(go, 500)) : undefined) },
+      { proactive: false },
+    )
+    const stop = onExpiring(auth, (expiresAt) => warned.push(expiresAt))
+    slow = true
+    await pass(60_100)
+    expect(w.seen('/auth/session')).toHaveLength(1) // the second is on its way
+    stop()
+    await pass(60_000)
+    expect(warned).toEqual([])
+  })
+
   test('polls that are passive do not keep a session from going idle', async () => {
     const { auth } = await signedIn(1, { sessionLife: 900 })
     for (let i = 0; i < 95; i++) await after(10_000, auth.fetch('/api/poll', { passive: true }))
