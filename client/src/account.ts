@@ -1,22 +1,22 @@
-import type { Auth, CallOptions } from './auth.js'
+import type { Auth, OperationOptions } from './auth.js'
 import type { Profile, Session, User } from './wire.js'
 
 /** What a signed-in user may look at and change of the own account. */
 export interface Account {
   /** Where the user is signed in. */
   readonly sessions: {
-    list(options?: CallOptions): Promise<Session[]>
+    list(options?: OperationOptions): Promise<Session[]>
     /** Names a session; the empty name takes the name away. */
-    name(id: string, name: string, options?: CallOptions): Promise<void>
+    name(id: string, name: string, options?: OperationOptions): Promise<void>
     /** Ends a session, which may be the one that is used. */
-    end(id: string, options?: CallOptions): Promise<void>
+    end(id: string, options?: OperationOptions): Promise<void>
     /** Ends all other sessions and returns how many there were. */
-    endOthers(options?: CallOptions): Promise<number>
+    endOthers(options?: OperationOptions): Promise<number>
   }
   /** Changes the password. All other sessions end, this one goes on. */
-  changePassword(oldPassword: string, newPassword: string, options?: CallOptions): Promise<void>
+  changePassword(oldPassword: string, newPassword: string, options?: OperationOptions): Promise<void>
   /** Changes some of the profile; all tabs show it. */
-  updateUser(profile: Profile, options?: CallOptions): Promise<User>
+  updateUser(profile: Profile, options?: OperationOptions): Promise<User>
 }
 
 /**

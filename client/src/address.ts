@@ -11,12 +11,13 @@ export interface Address {
   own(url: string): URL | undefined
 }
 
-export function createAddress(host: Host, { baseUrl, origins = [], authPath = '/auth' }: AuthOptions): Address {
+export function createAddress(host: Pick<Host, 'location' | 'document'>, { baseUrl, origins = [], authPath = '/auth' }: AuthOptions): Address {
   const here = host.location
   const base = baseUrl ? new URL(baseUrl, here?.href) : here
   const origin = base?.origin
   return {
-    root: (origin ?? '') + authPath,
+    // Slashes are put here, whatever is written: without the first one the path would go on with the server's name.
+    root: [origin, ...authPath.split('/').filter(Boolean)].join('/'),
     home: origin === here?.origin,
     own(text) {
       try {

@@ -7,9 +7,15 @@ export interface CallOptions {
   signal?: AbortSignal | undefined
 }
 
+/** What an operation of the server's may say. */
+export interface OperationOptions extends CallOptions {
+  /** No user is behind this call: it does not keep the session from going idle. @default false */
+  passive?: boolean | undefined
+}
+
 /** What a request may say beside what `fetch` knows. */
 export interface AuthRequestInit extends RequestInit {
-  /** Wait while the user signs in again, instead of answering 401. @default the option `park` of createAuth */
+  /** Wait while the user signs in again, instead of answering 401. @default the option `park` of createAuth, unless passive */
   park?: boolean | undefined
   /** No user is behind this request: it does not keep the session from going idle. @default false */
   passive?: boolean | undefined
@@ -44,9 +50,10 @@ export interface Auth {
    *
    * It resolves to what the server or the service behind it answered, a 401 included. It throws what `fetch` throws, and an
    * {@link AuthError} when the session cannot be renewed right now (the code says why, and nobody is signed out), when the body
-   * cannot be sent twice (`body_not_replayable`), and when the user signed out or changed meanwhile (`session_ended`).
+   * cannot be sent twice (`body_not_replayable`), and when the user signed out or changed (`session_ended`). Where the user that
+   * is shown may have changed in another tab, the server is asked before the request goes out.
    */
-  fetch(input: RequestInfo | URL, init?: AuthRequestInit): Promise<Response>
+  fetch(input: RequestInfo | URL, init?: AuthRequestInit | null): Promise<Response>
 
   /** Signs in. Requests that wait for it go on, if it is the same user; those of another user end with `session_ended`. */
   login(credentials: Credentials, options?: CallOptions): Promise<User>
@@ -57,8 +64,8 @@ export interface Auth {
   /** Asks the server who is here. Parallel calls share one request. */
   load(options?: CallOptions): Promise<Snapshot>
 
-  /** Takes over what a server found out while it rendered the page. */
-  hydrate(state: SessionState): void
+  /** Takes over what a server found out while it rendered the page. Null, where it found out nothing, changes nothing. */
+  hydrate(state: SessionState | null): void
 
   /**
    * Renews the access token, once for all tabs and callers. A token younger than the grace is left alone. Seldom needed: `fetch`
@@ -69,7 +76,7 @@ export interface Auth {
   /** Renews only what has run out or is about to: for what does not go through `fetch`, such as WebSockets and downloads. */
   ensure(options?: CallOptions): Promise<Outcome>
 
-  /** Tells the server that the user is still here, so that the session does not go idle. */
+  /** Tells the server that the user is still here, so that the session does not go idle. Asks at once, whatever failed before. */
   extend(options?: CallOptions): Promise<Outcome>
 
   /** Calls the listener at each change of the snapshot. The first subscriber makes the client ask who is here. Returns how to stop. */
@@ -82,7 +89,7 @@ export interface Auth {
    * Calls an operation of the server's, below its `auth.path`, and reads the answer; throws an {@link AuthError} when it is a
    * refusal. After a change it asks anew who is here, in all tabs. {@link account} has the operations by name.
    */
-  call(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, options?: CallOptions & { body?: unknown; passive?: boolean }): Promise<unknown>
+  call(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, options?: OperationOptions & { body?: unknown }): Promise<unknown>
 
   /**
    * The engine of `fetch`, for other HTTP libraries. `attempt` sends the request once, with the headers it is given and with

@@ -1,4 +1,4 @@
-import { CanceledError, getAdapter, type AxiosInstance, type AxiosResponse } from 'axios'
+import { CanceledError, getAdapter, type AxiosInstance, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios'
 import type { Answer, Auth } from './auth.js'
 
 declare module 'axios' {
@@ -31,8 +31,9 @@ export function withAuth(instance: AxiosInstance, auth: Pick<Auth, 'guard'>): Ax
     const adapter = getAdapter(configured, config)
     const { data, method, park, passive } = config
     const signal = config.signal as AbortSignal | undefined
+    const url = absolute(instance.getUri(config))
     const request = {
-      url: instance.getUri(config),
+      url,
       method: method?.toUpperCase(),
       // A stream that has been read, of a browser or of Node.
       replayable: !(data instanceof ReadableStream) && typeof data?.pipe !== 'function',
@@ -47,6 +48,7 @@ export function withAuth(instance: AxiosInstance, auth: Pick<Auth, 'guard'>): Ax
           attempt.headers = config.headers.concat(headers)
           attempt.withCredentials = config.withCredentials ?? true
           attempt.withXSRFToken = false // axios would look for a token of its own
+          if (headers['X-CSRFToken']) keep(attempt, new URL(url).origin)
         }
         try {
           return take(await adapter(attempt))
@@ -73,10 +75,31 @@ function take(response: AxiosResponse, error?: unknown): Taken {
     headers: { get: (name) => (response.headers[name.toLowerCase()] as string | undefined) ?? null },
     // Below the interceptors the body is still as it came: a text, or whatever the request asked for.
     async json() {
-      const { data } = response
-      if (data instanceof Blob) return JSON.parse(await data.text())
-      if (data instanceof ArrayBuffer) return JSON.parse(new TextDecoder().decode(data))
-      return typeof data === 'string' ? JSON.parse(data) : data
+      let { data } = response
+      if (data instanceof Response) return data.clone().json()
+      if (data instanceof ReadableStream) [data, response.data] = data.tee()
+      // A stream of Node's can be read once, and that is for the caller to do.
+      else if (typeof data?.pipe === 'function') return {}
+      return Object.getPrototypeOf(data) === Object.prototype ? data : new Response(data).json()
     },
+  }
+}
+
+/** The address that the adapter will send to: axios knows nothing of the client's `baseUrl`. */
+function absolute(url: string): string {
+  try {
+    return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href
+  } catch {
+    return url // the adapter will say what is wrong with it
+  }
+}
+
+/** Keeps a token from following a redirect to another origin, as far as the adapter has a say: XMLHttpRequest has none. */
+function keep(config: InternalAxiosRequestConfig, origin: string): void {
+  const { beforeRedirect } = config
+  config.fetchOptions = { ...(origin === globalThis.location?.origin ? { mode: 'same-origin' } : { redirect: 'error' }), ...config.fetchOptions }
+  config.beforeRedirect = (options, ...rest) => {
+    if (new URL(options['href']).origin !== origin) delete options['headers']['X-CSRFToken']
+    beforeRedirect?.(options, ...rest)
   }
 }

@@ -16,11 +16,9 @@ export function createAuthIn(place: Host, options: AuthOptions): Auth {
   const store = createStore()
   const address = createAddress(host, options)
   // What cookies the page has says nothing about a server of another origin.
-  const csrf = createCsrf(address.home ? host : {}, options.csrfCookie)
-  const session: SessionCore = createSession(host, options, 'tokenjar:' + address.root, csrf, store, (...args) => call(...args))
+  const csrf = createCsrf(address.home && host, options.csrfCookie)
+  const session: SessionCore = createSession(host, options, 'tokenjar:' + address.root, csrf, store, (...args) => http.call(...args))
   const http = createHttp(host, options, address, csrf, session, store)
-
-  const { call } = http
 
   const waiting =
     <T>(start: () => Promise<T>) =>
@@ -28,18 +26,18 @@ export function createAuthIn(place: Host, options: AuthOptions): Auth {
       abortable(start(), options?.signal)
 
   return {
-    fetch: http.fetch,
-    guard: http.guard,
+    ...http,
 
     async login(credentials, options) {
-      const answer = await call('POST', '/login', { ...options, body: credentials, plain: true })
+      await abortable(session.settled(), options?.signal) // cookies of a renewal must not come after those of the sign-in
+      const answer = await http.call('POST', '/login', { ...options, body: credentials, plain: true })
       session.hydrate(answer, true)
       session.tell('changed')
       return answer.user
     },
 
     async logout(options) {
-      await call('POST', '/logout' + (options?.everywhere ? '?all=true' : ''), { ...options, plain: true })
+      await http.call('POST', '/logout' + (options?.everywhere ? '?all=true' : ''), { ...options, plain: true })
       session.leave()
       session.tell('signed-out')
     },
@@ -50,8 +48,8 @@ export function createAuthIn(place: Host, options: AuthOptions): Auth {
     }),
 
     hydrate(state) {
-      if (state.authenticated) session.hydrate(state)
-      else session.leave()
+      if (state?.authenticated) session.hydrate(state)
+      else if (state) session.leave()
     },
 
     refresh: waiting(() => session.renew()),
@@ -66,11 +64,8 @@ export function createAuthIn(place: Host, options: AuthOptions): Auth {
     getSnapshot: store.get,
 
     async call(method, path, options) {
-      const answer = await call(method, path, options)
-      if (method !== 'GET') {
-        session.tell('changed')
-        await session.check()
-      }
+      const answer = await http.call(method, path, options)
+      if (method !== 'GET') await session.changed()
       return answer
     },
 

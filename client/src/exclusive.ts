@@ -13,10 +13,10 @@ export async function exclusive<T>(host: Host, name: string, run: (waited: boole
   const locks = host.navigator?.locks
   let running: Promise<T> | undefined
   try {
-    await locks?.request(name, { ifAvailable: true }, (lock) => lock && (running = run(false)))
-    if (!running) await locks?.request(name, { signal: AbortSignal.timeout(patience) }, () => (running = run(true)))
+    await locks!.request(name, { ifAvailable: true }, (lock) => lock && (running = run(false)))
+    if (!running) await locks!.request(name, { signal: AbortSignal.timeout(patience) }, () => (running = run(true)))
   } catch {
-    // Not granted in time, or not allowed here at all: some browsers refuse locks in private mode.
+    // Not granted in time, or there are none, or not here: some browsers refuse locks in private mode.
   }
   return running ?? run(!!host.location)
 }

@@ -1,5 +1,5 @@
 export { account, type Account } from './account.js'
-export type { Answer, Auth, AuthRequestInit, CallOptions, Guarded } from './auth.js'
+export type { Answer, Auth, AuthRequestInit, CallOptions, Guarded, OperationOptions } from './auth.js'
 export { createAuth } from './create-auth.js'
 export { AuthError, type ErrorCode } from './error.js'
 export type { KeepOpenOptions, Stream } from './keep-open.js'

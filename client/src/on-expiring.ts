@@ -13,6 +13,7 @@ const furthest = 2 ** 31 - 1
 export function onExpiring(auth: Auth, listener: (expiresAt: number) => void, seconds = 60): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined
   let warned: number | null = null
+  let stopped = false
   /** Milliseconds until the warning is due. */
   const left = () => {
     const { expiresAt } = auth.getSnapshot()
@@ -25,12 +26,14 @@ export function onExpiring(auth: Auth, listener: (expiresAt: number) => void, se
   const look = async () => {
     // The end may have moved: the server renews on the way of requests, and does not say so.
     if (left() <= 0) await auth.load().catch(() => {})
+    if (stopped) return
     if (left() <= 0) listener((warned = auth.getSnapshot().expiresAt)!)
     plan()
   }
   const stop = auth.subscribe(plan)
   plan()
   return () => {
+    stopped = true
     stop()
     clearTimeout(timer)
   }

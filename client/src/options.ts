@@ -8,13 +8,14 @@ export interface AuthOptions {
    */
   baseUrl?: string
   /**
-   * Where the server's own paths begin: its `auth.path`.
+   * Where the server's own paths begin: its `auth.path`. With or without slashes around it.
    *
    * @default '/auth'
    */
   authPath?: string
   /**
-   * Further origins of the same server. They get the cookies and the CSRF token; no other origin ever does.
+   * Further origins of the same server, as `location.origin` writes them: no slash at the end. They get the cookies and the CSRF
+   * token; no other origin ever does.
    *
    * @default []
    */
@@ -33,7 +34,8 @@ export interface AuthOptions {
    */
   fetch?: typeof fetch
   /**
-   * Whether requests wait while the user signs in again, instead of answering 401. A request may say otherwise.
+   * Whether requests wait while the user signs in again, instead of answering 401. A request may say otherwise, and one that is
+   * passive has to.
    *
    * @default false
    */

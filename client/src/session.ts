@@ -7,6 +7,7 @@ import type { AuthOptions } from './options.js'
 import { refreshed, type Outcome } from './outcome.js'
 import type { Store } from './store.js'
 import { connect, type Tabs } from './tabs.js'
+import { early, furthest, lately, longest, ownRenewal, rounding } from './times.js'
 import type { SessionState, User } from './wire.js'
 
 // What is known of the session, how that changes, and what is done about it without being asked. Rules kept here:
@@ -18,21 +19,6 @@ import type { SessionState, User } from './wire.js'
 //   - Only a page that is seen and online renews by itself. Timers sleep with the page and with the machine, and the server
 //     renews on the way of requests without our hearing of it: after a pause the page asks before it acts.
 
-/** So long before its end an access token is renewed, in milliseconds; at most a quarter of its life. */
-const early = 60_000
-
-/** The server renews by itself in the last seconds of an access token. */
-const ownRenewal = 10_000
-
-/** A page that comes back asks who is here, unless it has asked so lately. */
-const lately = 10_000
-
-/** Seconds on the wire are whole. */
-const rounding = 1500
-
-/** Timers count 31 bits of milliseconds; sessions may live longer. */
-const furthest = 2e9
-
 const past = (time: number) => Date.now() >= time
 
 type Times = Pick<SessionState, 'access_expiration' | 'access_expires_in' | 'refresh_expiration'>
@@ -40,16 +26,18 @@ type Times = Pick<SessionState, 'access_expiration' | 'access_expires_in' | 'ref
 export interface SessionCore extends Tabs {
   /** Moves with every renewal. */
   generation: number
-  /** Moves when requests of one user must not be sent, or answered, as another's. */
-  owner: number
-  /** Milliseconds for which a new token is left alone. */
-  readonly grace: number
+  /** The id of the user that requests are sent as, and answered to; empty when that is nobody, or whoever is there. */
+  owner: string
   /** Takes over who is signed in, and until when; after a sign-in these are other people or other times than before. */
   hydrate(state: Partial<SessionState>, signIn?: boolean): void
   /** Nobody is signed in any more: for a reason, or because the user wanted it. */
   leave(reason?: ErrorCode): void
+  /** Whether the user that is shown may have been replaced, so that nothing must be sent before the server has been asked. */
+  unsure(): boolean
   /** Asks the server who is here. */
   check(reason?: ErrorCode): Promise<Outcome>
+  /** Asks the server anew who is here, after something was changed, and tells the other tabs to. */
+  changed(): Promise<Outcome>
   /** Asks the server who is here, soon. */
   doubt(): void
   /** Renews, unless that has happened since the given generation, or the token is young and there is no force behind it. */
@@ -58,12 +46,14 @@ export interface SessionCore extends Tabs {
   ensure(): Promise<Outcome>
   /** The user has done something, so the next renewal keeps the session from going idle. */
   touch(): void
+  /** Waits for the renewal that is under way. */
+  settled(): Promise<void>
   /** Renews now, for the user's sake. */
   extend(): Promise<Outcome>
 }
 
 export function createSession(host: Host, options: AuthOptions, name: string, csrf: Csrf, store: Store, call: Http['call']): SessionCore {
-  const { proactive = true } = options
+  const { proactive = true, grace = 10 } = options
   const jitter = 1 + Math.random() / 5 // so that tabs and browsers do not come all at once
 
   let known = '' // access_expiration of the newest token: names it without being it
@@ -72,21 +62,19 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
   let expires = 0 // when the session ends if it is not used, 0 when that is not known
   let ahead = 0 // the server's clock minus ours
   let era = 0 // moves whenever somebody signs in or out
-  let whose = '' // the user that requests under way are for
   let active = false // the user has done something since the last renewal
   let passive = false // which was made for nobody's sake
 
   let stale = false // what is shown may be out of date
   let looked = 0 // when the server last said who is here
   let failures = 0
-  let refusing = false // the last failure was that of a renewal, which no other answer makes good
+  let refusing: boolean | undefined // the last failure was that of a renewal, which no other answer makes good
   let notBefore = 0 // until then nothing is tried again by itself
   let last: Partial<AuthError> // why, when something failed
   let timer: ReturnType<typeof setTimeout> | undefined
   let cookie = '' // the CSRF cookie of the session that is shown
 
-  let asked = 0 // the era of the question under way
-  let checking: Promise<Outcome> | undefined
+  const questions: Record<number, Promise<Outcome>> = {} // under way, by their era
   let renewing: Promise<Outcome> | undefined
 
   // What the tabs say.
@@ -106,7 +94,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
 
   // What is known.
 
-  const learn = ({ access_expiration, access_expires_in, refresh_expiration }: Times, fresh: boolean) => {
+  const learn = ({ access_expiration, access_expires_in, refresh_expiration }: Times, fresh?: boolean) => {
     access = 0
     if (access_expiration) {
       // The remaining seconds count: this machine's clock may be wrong by any amount.
@@ -114,7 +102,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
       access = Date.now() + left
       ahead = Date.parse(access_expiration) - access
       full = fresh ? left : Math.max(full, left)
-      if (fresh || known !== access_expiration) core.generation++
+      if (known !== access_expiration) core.generation++
       known = access_expiration
     }
     const end = refresh_expiration ? Date.parse(refresh_expiration) - ahead : 0
@@ -122,24 +110,18 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
   }
 
   const enter = (user: User) => {
-    if (whose !== user.id) {
-      era++
-      if (whose) core.owner++
-      whose = user.id
-    }
-    cookie = csrf.cookie()
+    if (core.owner !== user.id) era++
+    core.owner = user.id
     store.set('authenticated', user, expires || null)
     plan()
   }
 
   const leave = (reason?: ErrorCode) => {
-    const { user } = store.get()
     era++
     access = expires = 0
-    if (reason) store.set('expired', user, null, reason)
+    if (reason) store.set('expired', store.get().user, null, reason)
     else {
-      if (whose) core.owner++
-      whose = ''
+      core.owner = ''
       store.set('anonymous')
     }
     plan()
@@ -153,17 +135,23 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
     if (!passive) active = false
   }
 
-  const standing = (): Outcome | Promise<Outcome> => {
-    if (store.is('unknown')) return check()
-    return store.is('authenticated') ? refreshed : { outcome: 'session_ended', reason: store.get().reason ?? 'not_authenticated' }
-  }
+  /**
+   * Whether the user that is shown may have been replaced. The CSRF cookie is the session's, and says so before any message
+   * does. A page that cannot read it goes by messages, and after a pause by none.
+   */
+  const unsure = () => !!core.owner && (cookie !== csrf.cookie() || (stale && !cookie))
+
+  const shown = (): Outcome =>
+    store.is('authenticated') ? refreshed : { outcome: 'session_ended', reason: store.get().reason ?? 'not_authenticated' }
+
+  const standing = () => (store.is('unknown') || unsure() ? check() : shown())
 
   const later = (): Outcome => ({ outcome: 'try_later', code: last.code ?? 'network', after: (notBefore - Date.now()) / 1000, problem: last.problem })
 
-  const failed = (error: unknown, renewal = false) => {
+  const failed = (error: unknown, renewal?: boolean) => {
     refusing = renewal
     last = error as Partial<AuthError>
-    notBefore = Date.now() + 1000 * jitter * Math.max(last.retryAfter ?? 0, Math.min(60, 2 ** failures++))
+    notBefore = Date.now() + 1000 * jitter * Math.max(Math.min(longest, last.retryAfter ?? 0), Math.min(60, 2 ** failures++))
     plan()
     return later()
   }
@@ -172,40 +160,38 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
 
   const check = (reason?: ErrorCode): Promise<Outcome> => {
     const turn = era
-    if (asked === turn && checking) return checking
-    asked = turn
-    return (checking = look(turn, reason).finally(() => {
-      if (asked === turn) checking = undefined
-    }))
+    return (questions[turn] ??= look(turn, reason).finally(() => delete questions[turn]))
   }
 
   const look = async (turn: number, reason: ErrorCode = 'session_ended', sure?: boolean): Promise<Outcome> => {
     const { generation } = core
+    const beside = csrf.cookie() // the answer is about the session that this is of
     try {
       const state: SessionState = await call('GET', '/session', { plain: true })
       if (turn !== era) return check(reason)
+      if (state.authenticated == null) throw 0
+      stale = false
+      cookie = beside
+      looked = Date.now()
       if (state.authenticated) {
-        if (generation === core.generation) learn(state, false)
+        if (generation === core.generation) learn(state)
         enter(state.user!)
-      } else if (state.authenticated !== false) throw 0
-      else if (store.is('authenticated')) {
+      } else if (store.is('authenticated')) {
         // The question may have gone with cookies that other tabs have renewed twice while it was on its way.
         if (!sure) return look(turn, reason, true)
         leave(reason)
         tabs.tell('changed')
       } else if (!store.is('expired')) leave()
-      stale = false
-      looked = Date.now()
       if (!refusing) failures = notBefore = 0
       plan()
-      return standing()
+      return shown()
     } catch (error) {
       return failed(error)
     }
   }
 
   /** Until when the token is new, however short its life. */
-  const ripe = () => access + Math.min(0, core.grace - full)
+  const ripe = () => access + Math.min(0, grace * 1000 - full)
 
   /** A new token is left alone, unless it was made for nobody's sake and now somebody is here. A clock may have been put back. */
   const young = () => past(access - full) && !past(ripe()) && !(active && passive)
@@ -234,8 +220,8 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
       if (turn !== era) return standing()
       learn(times, true)
       renewed(forNobody)
-      tabs.tell('refreshed', { access, full, expires, passive })
-      if (!store.is('authenticated')) return check()
+      tabs.tell('refreshed', { access, full, expires, passive: forNobody })
+      if (!store.is('authenticated') || unsure()) return check()
       enter(store.get().user!)
       return refreshed
     } catch (error) {
@@ -250,7 +236,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
 
   // What is done without being asked.
 
-  const awake = () => !host.document?.hidden && host.navigator?.onLine !== false
+  const awake = () => !gone.signal.aborted && !host.document?.hidden && host.navigator?.onLine !== false
 
   /** When to renew. */
   const due = () =>
@@ -266,7 +252,7 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
       if (proactive) next = Math.min(next, due())
       if (expires >= looked) next = Math.min(next, expires + rounding)
     }
-    if (next < Infinity) timer = setTimeout(tick, Math.min(Math.max(next, notBefore) - Date.now(), furthest))
+    timer = setTimeout(tick, Math.min(Math.max(next, notBefore) - Date.now(), furthest))
   }
 
   const tick = async () => {
@@ -282,14 +268,13 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
 
   const wake = ({ type, persisted }: PageEvent) => {
     if (type === 'online') notBefore = 0
+    stale ||= persisted || past(looked + lately)
     if (persisted) {
       // A pageshow out of the back/forward cache. Unless the cookie says that it is the same session, nobody's data is shown before the
       // server has said whose page it is.
       era++
-      looked = 0
-      if (!cookie || cookie !== csrf.cookie()) store.set('unknown')
+      if (unsure()) store.set('unknown')
     }
-    if (Date.now() - looked > lately) stale = true
     plan()
   }
 
@@ -297,19 +282,25 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
   for (const type of ['visibilitychange', 'online', 'pageshow']) host.addEventListener?.(type, wake, gone)
 
   const core: SessionCore = {
+    ...tabs,
     generation: 0,
-    owner: 0,
-    grace: (options.grace ?? 10) * 1000,
+    owner: '',
     leave,
+    unsure,
     check,
+    changed() {
+      tabs.tell('changed')
+      era++ // what was asked before knows less
+      return check()
+    },
     doubt,
     renew,
-    tell: tabs.tell,
-    hydrate(state, signIn = false) {
+    hydrate(state, signIn) {
       if (signIn) {
         era++ // what was asked before knows less
         csrf.keep('')
       }
+      cookie = csrf.cookie()
       learn(state, signIn)
       enter(state.user!)
     },
@@ -321,16 +312,20 @@ export function createSession(host: Host, options: AuthOptions, name: string, cs
       if (!active) tabs.tell('active')
       active = true
     },
+    async settled() {
+      await renewing
+    },
     async extend() {
       core.touch()
       await renewing // it may have been made for nobody's sake
+      notBefore = 0 // it is the user who asks
       return renew()
     },
     close() {
       clearTimeout(timer)
       tabs.close()
       gone.abort()
-      core.owner++
+      core.owner = ''
       store.rouse()
     },
   }

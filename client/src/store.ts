@@ -32,9 +32,7 @@ export function createStore(): Store {
     until: (holds) =>
       new Promise((done) => {
         const stop = store.subscribe(() => {
-          if (!holds()) return
-          stop()
-          done()
+          if (holds()) done(stop())
         })
       }),
     rouse() {

@@ -29,9 +29,9 @@ export function connect(host: Host, name: string, receive: (kind: Kind, news: Ne
   try {
     channel = new host.BroadcastChannel!(name)
     channel.onmessage = ({ data }) => {
-      const { kind, access, full, expires, passive } = Object(data)
+      const { kind, access, full, expires } = Object(data)
       if (/^(signed-out|changed|active)$/.test(kind) || (kind === 'refreshed' && [access, full, expires].every(Number.isFinite))) {
-        receive(kind, { access, full, expires, passive })
+        receive(kind, data as News)
       }
     }
   } catch {
@@ -39,6 +39,9 @@ export function connect(host: Host, name: string, receive: (kind: Kind, news: Ne
   }
   return {
     tell: (kind, news) => channel?.postMessage({ ...news, kind }),
-    close: () => channel?.close(),
+    close() {
+      channel?.close()
+      channel = undefined // to tell something on a closed channel is an error
+    },
   }
 }

@@ -1,6 +1,6 @@
 // What the types promise. Compiled, never run: a line after @ts-expect-error has to be a mistake.
 
-import { AuthError, createAuth, type ErrorCode, type Outcome, type Snapshot, type User } from '@tokenjar/client'
+import { account, AuthError, createAuth, type ErrorCode, type Outcome, type Snapshot, type User } from '@tokenjar/client'
 
 const auth = createAuth()
 
@@ -41,3 +41,8 @@ export const user: Promise<User> = auth.login({ email: 'ada@example.com', passwo
 void auth.login({ username: 'ada' })
 // @ts-expect-error a snapshot is read only
 auth.getSnapshot().status = 'anonymous'
+
+export const polled = account(auth).sessions.list({ passive: true })
+
+auth.hydrate(null)
+export const plain: Promise<Response> = auth.fetch('/api/orders', null)

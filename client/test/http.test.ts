@@ -108,20 +108,42 @@ describe('the CSRF token', () => {
     let kept = 'old'
     const { auth, sent } = watched({}, (url, headers) => {
       if (url.endsWith('/csrf')) return Response.json({ csrf_token: (kept = 'new') })
+      if (url.endsWith('/session')) return Response.json({ authenticated: true, user: { id: '1' } })
       return headers.get('X-CSRFToken') === 'new' ? Response.json({}) : new Response('', { status: 403, headers: { 'X-Tokenjar-Problem': 'csrf_failed' } })
     })
     expect((await auth.fetch('/api/x', post)).status).toBe(200)
     expect((await auth.fetch('/api/x', post)).status).toBe(200)
     expect(kept).toBe('new')
-    expect(sent.map(({ url }) => url.replace(origin, ''))).toEqual(['/api/x', '/auth/csrf', '/api/x', '/api/x'])
+    expect(sent.map(({ url }) => url.replace(origin, ''))).toEqual(['/api/x', '/auth/csrf', '/auth/session', '/api/x', '/api/x'])
+  })
+
+  test('one that is refused with a stream is fetched anew, so that the next try works', async () => {
+    const { auth, sent } = watched({}, (url, headers) => {
+      if (url.endsWith('/csrf')) return Response.json({ csrf_token: 'new' })
+      if (url.endsWith('/session')) return Response.json({ authenticated: true, user: { id: '1' } })
+      return headers.get('X-CSRFToken') === 'new' ? Response.json({}) : new Response('', { status: 403, headers: { 'X-Tokenjar-Problem': 'csrf_failed' } })
+    })
+    const stream = () => ({ method: 'POST', body: new Blob(['x']).stream(), duplex: 'half' }) as RequestInit
+    await expect(auth.fetch('/api/x', stream())).rejects.toMatchObject({ code: 'body_not_replayable' })
+    expect((await auth.fetch('/api/x', stream())).status).toBe(200)
+    expect(sent.filter(({ url }) => url.endsWith('/api/x'))).toHaveLength(2)
   })
 
   test('one that is refused again is the answer', async () => {
-    const { auth, sent } = watched({}, (url) =>
+    const { auth, sent } = watched({}, (url) => {
+      if (url.endsWith('/csrf')) return Response.json({ csrf_token: 'new' })
+      if (url.endsWith('/session')) return Response.json({ authenticated: true, user: { id: '1' } })
+      return new Response('', { status: 403, headers: { 'X-Tokenjar-Problem': 'csrf_failed' } })
+    })
+    expect((await auth.fetch('/api/x', post)).status).toBe(403)
+    expect(sent).toHaveLength(4)
+  })
+
+  test('a question that is refused for the lack of one, which no server does, is the answer', async () => {
+    const { auth } = watched({}, (url) =>
       url.endsWith('/csrf') ? Response.json({ csrf_token: 'new' }) : new Response('', { status: 403, headers: { 'X-Tokenjar-Problem': 'csrf_failed' } }),
     )
-    expect((await auth.fetch('/api/x', post)).status).toBe(403)
-    expect(sent).toHaveLength(3)
+    await expect(auth.load()).rejects.toMatchObject({ code: 'network' })
   })
 
   test('a 403 of somebody else is the answer', async () => {
@@ -131,7 +153,27 @@ describe('the CSRF token', () => {
   })
 })
 
+describe("the server's own paths", () => {
+  test.each([
+    ['/auth', '/auth/login'], ['auth', '/auth/login'], ['/auth/', '/auth/login'], ['//auth//', '/auth/login'], ['/', '/login'], ['/api/auth', '/api/auth/login'],
+    ['.evil.example/auth', '/.evil.example/auth/login'], ['@evil.example/auth', '/@evil.example/auth/login'], [':1@evil.example', '/:1@evil.example/login'],
+    ['//evil.example', '/evil.example/login'], ['\\\\evil.example', '///evil.example/login'],
+  ])('with authPath %j the password goes to %s of the same origin', async (authPath, want) => {
+    for (const baseUrl of [undefined, origin]) {
+      const { auth, sent } = watched({ authPath, ...(baseUrl && { baseUrl }) }, () => Response.json({ user: { id: '1' } }))
+      await auth.login({ username: 'ada', password: 'secret' })
+      expect(sent.map(({ url }) => url)).toEqual([origin + want])
+    }
+  })
+})
+
 describe('fetch', () => {
+  test('null is no init, as for fetch itself', async () => {
+    const { auth, sent } = watched()
+    expect((await auth.fetch('/api/x', null)).status).toBe(200)
+    expect(sent).toHaveLength(1)
+  })
+
   test('what is given is what is sent', async () => {
     const { auth, sent } = watched()
     const init: RequestInit = { method: 'PUT', headers: { 'Content-Type': 'text/plain', 'X-Mine': '1' }, body: 'x', cache: 'no-cache', keepalive: true, redirect: 'error' }

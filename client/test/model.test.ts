@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, test, vi } from 'vitest'
-import { AuthError } from '../src/index.js'
+import { AuthError, type AuthRequestInit } from '../src/index.js'
 import { pass, stopTime, world, type Tab } from './world.js'
 
 stopTime()
@@ -10,6 +10,7 @@ stopTime()
 //
 //   - each request ends: with an answer, or with an error that says why
 //   - no request has been carried out twice
+//   - none is carried out, or answered, as somebody else than the user its page showed
 //   - a refresh token whose answer has arrived is not spent again, where the browser has locks
 //   - nobody is shown as signed out by anything but the server's word or a sign-out
 //   - when the trouble is over, all pages show what is true
@@ -26,6 +27,8 @@ type Step =
   | { do: 'lose'; phase: 'sent' | 'answered' }
   | { do: 'visible'; tab: number; visible: boolean }
   | { do: 'stop'; tab: number; ms: number }
+  | { do: 'takeover'; tab: number; by: number; user: 'ada' | 'bob'; ms: number; method: 'GET' | 'POST' }
+  | { do: 'restore'; tab: number; user: 'ada' | 'bob' | null; ends: boolean; ms: number }
   | { do: 'replace'; tab: number }
   | { do: 'refresh'; tab: number }
 
@@ -42,6 +45,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('lose' as const), phase: fc.constantFrom('sent', 'answered') }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('visible' as const), tab, visible: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('stop' as const), tab, ms: fc.constantFrom(50, 3000, 30_000) }) },
+  // A tab is put out of sight, another signs in, and the first one saves by itself.
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('takeover' as const), tab, by: tab, user: fc.constantFrom('ada', 'bob'), ms: fc.constantFrom(0, 1, 20, 100, 1000, 60_000), method: fc.constantFrom('GET', 'POST') }) },
+  // A page with a request that may wait goes into the back/forward cache and comes out of it; somebody may have signed in meanwhile.
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('restore' as const), tab, user: fc.constantFrom('ada', 'bob', null), ends: fc.boolean(), ms: fc.constantFrom(0, 20, 1000, 30_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('replace' as const), tab }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('refresh' as const), tab }) },
 )
@@ -60,6 +67,7 @@ async function play(steps: Step[], delays: number[], browser: Browser): Promise<
   let turn = 0
   const delay = () => delays[turn++ % delays.length]!
   const carriedOut = new Map<string, number>()
+  const shownTo = new Map<string, string | undefined>()
   const spent = new Map<string, number>()
   let lastNobody = -Infinity // when the browser's cookies stood for nobody, or for somebody new
   let strict = browser.locks
@@ -69,9 +77,11 @@ async function play(steps: Step[], delays: number[], browser: Browser): Promise<
     ...browser,
     users: [{ username: 'ada' }, { username: 'bob' }],
     messageDelay: delay,
-    api(request) {
+    api(request, user) {
       const id = request.headers.get('X-Id')!
       carriedOut.set(id, (carriedOut.get(id) ?? 0) + 1)
+      const shown = shownTo.get(id)
+      if (shown && shown !== user.username) problems.push(`request ${id} was sent as ${user.username} from a page of ${shown}`)
       return Response.json({})
     },
     async network(request, phase) {
@@ -120,16 +130,47 @@ async function play(steps: Step[], delays: number[], browser: Browser): Promise<
   }
   await pass(500)
 
-  let id = 0
+  let ids = 0
+  const request = (tab: Tab, init: AuthRequestInit) => {
+    const id = String(ids++)
+    shownTo.set(id, tab.auth.getSnapshot().user?.username)
+    follow(`request ${id}`, tab, tab.auth.fetch('/api/x', { ...init, headers: { 'X-Id': id } }))
+  }
+  const login = (tab: Tab, username: string) => {
+    lastNobody = Date.now()
+    follow('login', tab, tab.auth.login({ username, password: 'secret' }))
+  }
   for (const s of steps) {
     switch (s.do) {
       case 'request':
-        for (let i = 0; i < s.burst; i++) {
-          const headers = { 'X-Id': String(id++) }
-          const { method, park, passive } = s
-          follow(`request ${id}`, tabs[s.tab]!, tabs[s.tab]!.auth.fetch('/api/x', { method, park, passive, headers }))
-        }
+        for (let i = 0; i < s.burst; i++) request(tabs[s.tab]!, { method: s.method, park: s.park, passive: s.passive })
         break
+      case 'takeover':
+        tabs[s.tab]!.visible = false
+        login(tabs[s.by]!, s.user)
+        await pass(s.ms)
+        request(tabs[s.tab]!, { method: s.method, passive: true })
+        break
+      case 'restore': {
+        const restored = tabs[s.tab]!
+        if (s.ends) {
+          w.server.endSession()
+          lastNobody = Date.now()
+        }
+        request(restored, { method: 'POST', park: true })
+        await pass(1000)
+        strict = false
+        restored.freeze()
+        if (s.user) {
+          lastNobody = Date.now()
+          w.server.signIn(s.user)
+        }
+        await pass(s.ms)
+        restored.thaw()
+        restored.fire('pageshow', true)
+        request(restored, { method: 'POST' })
+        break
+      }
       case 'wait':
         await pass(s.ms)
         break
@@ -141,8 +182,7 @@ async function play(steps: Step[], delays: number[], browser: Browser): Promise<
         lastNobody = Date.now()
         break
       case 'login':
-        lastNobody = Date.now()
-        follow('login', tabs[s.tab]!, tabs[s.tab]!.auth.login({ username: s.user, password: 'secret' }))
+        login(tabs[s.tab]!, s.user)
         break
       case 'logout':
         signOuts++

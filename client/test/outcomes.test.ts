@@ -63,6 +63,26 @@ describe('what a refresh may be answered', () => {
     expect(w.seen(refreshPath).map((r) => r.status)).toEqual([503, 200])
   })
 
+  test('CL-03 a Retry-After of a day is not believed for longer than minutes', async () => {
+    const { server, w, auth } = await signedIn()
+    await pass(15_000)
+    server.advanceTo('access-expired')
+    server.refuse('store_unavailable', { path: '/token/refresh', retryAfter: 86_400 })
+    expect(await after(100, auth.refresh())).toMatchObject({ ...later, code: 'store_unavailable' })
+    await pass(400_000)
+    expect((await after(100, auth.fetch('/api/x'))).status).toBe(200)
+    expect(w.seen(refreshPath).map((r) => r.status)).toEqual([503, 200])
+  })
+
+  test('extend() asks at once, whatever has failed before: it is the user who waits', async () => {
+    const { server, auth } = await signedIn()
+    await pass(15_000)
+    server.refuse('store_unavailable', { path: '/token/refresh', retryAfter: 40 })
+    expect(await after(100, auth.refresh())).toMatchObject(later)
+    expect(await after(100, auth.refresh())).toMatchObject(later)
+    expect(await after(100, auth.extend())).toEqual({ outcome: 'refreshed' })
+  })
+
   test.each(['session_ended', 'session_reused', 'refresh_missing'] as const)('CL-03 401 %s ends the session, and says why', async (code) => {
     const { server, auth } = await signedIn()
     server.advanceTo('access-expired')

@@ -40,6 +40,19 @@ describe('signing in again in place', () => {
     expect((await after(100, auth.fetch('/api/x', { park: false }))).status).toBe(401)
   })
 
+  test('what no user is behind does not wait, unless it says so', async () => {
+    const { w, server, auth } = await signedIn(1, {}, { park: true })
+    server.endSession()
+    for (let i = 0; i < 20; i++) expect((await after(100, auth.fetch('/api/poll', { passive: true }))).status).toBe(401)
+    const polls = w.seen('/api/poll').length
+    const parked = auth.fetch('/api/poll', { passive: true, park: true })
+    await pass(1000)
+    expect(w.seen('/api/poll')).toHaveLength(polls)
+    await after(100, auth.login(ada))
+    expect((await after(100, parked)).status).toBe(200)
+    expect(w.seen('/api/poll')).toHaveLength(polls + 1)
+  })
+
   test('sign-in in another window, such as a pop-up, lets them go on', async () => {
     const { server, tabs } = await signedIn(2)
     server.endSession()
@@ -118,6 +131,23 @@ describe('the idle warning', () => {
     await pass(880_000)
     expect(warned).toHaveLength(2)
     stop()
+  })
+
+  test('does not come after it was stopped, also while the server is asked', async () => {
+    const warned: number[] = []
+    let slow = false
+    const { w, auth } = await signedIn(
+      1,
+      { sessionLife: 120, network: () => (slow ? new Promise((go) => setTimeout(go, 500)) : undefined) },
+      { proactive: false },
+    )
+    const stop = onExpiring(auth, (expiresAt) => warned.push(expiresAt))
+    slow = true
+    await pass(60_100)
+    expect(w.seen('/auth/session')).toHaveLength(1) // the second is on its way
+    stop()
+    await pass(60_000)
+    expect(warned).toEqual([])
   })
 
   test('polls that are passive do not keep a session from going idle', async () => {

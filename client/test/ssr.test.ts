@@ -151,6 +151,26 @@ describe('createServerAuth', () => {
     expect(setCookies(page)).toEqual(['hop=1; Path=/api'])
   })
 
+  test('a Request to elsewhere goes out as it is, its body unread', async () => {
+    const got: string[] = []
+    const page = await open(cookie('ada'), {
+      fetch: async (input, init) => {
+        const request = new Request(input, init)
+        if (request.url.startsWith(baseUrl)) return server(request)
+        got.push(`${request.method} ${await request.text()} ${request.headers.get('Cookie')}`)
+        return new Response()
+      },
+    })
+    await page.auth.fetch(new Request('https://elsewhere.example/x', { method: 'POST', body: 'hello' }))
+    await page.auth.fetch('https://elsewhere.example/x', { method: 'POST', body: new Blob(['stream']).stream(), duplex: 'half' } as RequestInit)
+    expect(got).toEqual(['POST hello null', 'POST stream null'])
+  })
+
+  test.each(['auth', '/auth/', '//auth'])('with authPath %j the cookies go to the same server', async (authPath) => {
+    await open(cookie('ada'), { authPath })
+    expect(seen.map((r) => r.url)).toEqual([baseUrl + '/auth/session'])
+  })
+
   test('a redirect inside the site is followed, and ends', async () => {
     const page = await open(cookie('ada'))
     expect(await (await page.auth.fetch('/api/moved?to=/api/orders')).json()).toEqual({ orders: 'ada' })
@@ -177,6 +197,24 @@ describe('createServerAuth', () => {
     await page.auth.fetch('https://elsewhere.example/x')
     expect(seen.map((r) => r.headers.get('User-Agent'))).toEqual(['Firefox', null])
     expect(seen[0]!.headers.get('Cookie')).toBe(cookie('ada'))
+  })
+
+  test('of all the headers of a browser, those about its own request stay here', async () => {
+    const page = await open(cookie('ada', { access: false }), {
+      headers: new Headers({
+        'User-Agent': 'Firefox', 'X-Forwarded-For': '192.0.2.1', Host: 'app.example.com', 'Accept-Language': 'nl', Accept: 'text/html', 'Accept-Encoding': 'br',
+        'Content-Length': '5', 'Content-Type': 'text/plain', 'If-None-Match': '"1"', Range: 'bytes=0-1', 'Sec-Fetch-Site': 'cross-site', Authorization: 'Bearer x',
+        Cookie: 'theirs=1', Origin: 'https://evil.example', Referer: 'https://evil.example/', Connection: 'close', 'Upgrade-Insecure-Requests': '1',
+      }),
+    })
+    expect(page.auth.getSnapshot().status).toBe('authenticated')
+    for (const { headers } of seen) {
+      const passed = ['user-agent', 'x-forwarded-for', 'host', 'accept-language'].map((name) => headers.get(name))
+      expect(passed).toEqual(['Firefox', '192.0.2.1', 'app.example.com', 'nl'])
+      const names = [...headers.keys()].filter((name) => !['user-agent', 'x-forwarded-for', 'host', 'accept-language', 'cookie', 'x-csrftoken'].includes(name))
+      expect(names).toEqual([])
+      expect(headers.get('Cookie')).not.toContain('theirs')
+    }
   })
 
   test('no cache between here and the server keeps an answer', async () => {

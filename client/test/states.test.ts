@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createAuth } from '../src/index.js'
 import { createAuthIn } from '../src/create-auth-in.js'
+import type { Host } from '../src/host.js'
 import { after, origin, pass, signedIn, stopTime, world } from './world.js'
 
 stopTime()
@@ -84,8 +85,29 @@ describe('who is here', () => {
     const { auth } = w.open()
     auth.hydrate(state)
     expect(auth.getSnapshot()).toMatchObject({ status: 'authenticated', user: { username: 'ada' } })
+    auth.hydrate(JSON.parse('null')) // of a server that could not ask
+    expect(auth.getSnapshot().status).toBe('authenticated')
     auth.hydrate({ authenticated: false })
     expect(auth.getSnapshot().status).toBe('anonymous')
+  })
+
+  test('what was just changed is shown, whatever was asked before', async () => {
+    let hold = () => {}
+    let holding = false
+    const { auth } = await signedIn(1, {
+      network: async (request, phase) => {
+        if (holding && phase === 'answered' && request.url.endsWith('/session')) await new Promise<void>((go) => (hold = go))
+      },
+    })
+    holding = true
+    const late = auth.load()
+    await pass(10)
+    holding = false
+    const changed = auth.call('PATCH', '/user', { body: { first_name: 'Ada' } })
+    await after(10, changed)
+    expect(auth.getSnapshot().user?.first_name).toBe('Ada')
+    hold()
+    expect((await after(10, late)).user?.first_name).toBe('Ada')
   })
 })
 
@@ -316,5 +338,35 @@ describe('places', () => {
     tab.fire('visibilitychange')
     await pass(3_600_000)
     expect(w.server.requests).toHaveLength(1)
+  })
+
+  test('what was asked when it was closed starts nothing, nor does a listener that comes late', async () => {
+    const { w, auth } = await signedIn()
+    const late = auth.load()
+    auth.close()
+    await after(100, late)
+    const asked = w.server.requests.length
+    await pass(3_600_000)
+    expect(w.server.requests).toHaveLength(asked)
+
+    const other = w.open().auth
+    other.close()
+    other.subscribe(() => {})
+    await pass(3_600_000)
+    expect(w.server.requests).toHaveLength(asked)
+  })
+
+  test('after close everything still answers, with the channel of a real browser', async () => {
+    const { w, server } = await signedIn(1, {}, {})
+    const { auth } = w.open({}, { BroadcastChannel: BroadcastChannel as unknown as Host['BroadcastChannel'] })
+    await auth.load()
+    auth.close()
+    await pass(15_000)
+    expect((await after(100, auth.fetch('/api/x'))).status).toBe(200)
+    expect(await after(100, auth.refresh())).toEqual({ outcome: 'refreshed' })
+    expect((await after(100, auth.login(credentials))).username).toBe('ada')
+    await after(100, auth.logout())
+    expect(auth.getSnapshot().status).toBe('anonymous')
+    expect(server.signedIn).toBe(null)
   })
 })

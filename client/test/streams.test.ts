@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { openEvents, openSocket } from '../src/index.js'
-import { after, origin, pass, signedIn, stopTime } from './world.js'
+import { after, origin, pass, signedIn, stopTime, type Tab } from './world.js'
 
 stopTime()
 
@@ -122,7 +122,95 @@ describe('a WebSocket', () => {
   })
 })
 
+describe('a stream of one user', () => {
+  test('that ends is not opened again for the next one, in a tab that nobody sees', async () => {
+    const { tabs, server } = await signedIn(2, { channels: false, users: [{ username: 'ada' }, { username: 'bob' }] })
+    const [{ auth }, other] = tabs as [Tab, Tab]
+    tabs[0]!.visible = false
+    const opened = vi.fn()
+    const ended = vi.fn()
+    openSocket(auth, '/api/live', opened, { onEnded: ended })
+    await pass(15_000)
+    last().open()
+    await after(100, other.auth.login({ username: 'bob', password: 'secret' }))
+    expect(server.signedIn?.username).toBe('bob')
+    last().end(4401)
+    await pass(600_000)
+    expect(FakeStream.all).toHaveLength(1)
+    expect(opened).toHaveBeenCalledOnce()
+    expect(ended).toHaveBeenCalledExactlyOnceWith({ outcome: 'session_ended', reason: 'session_ended' })
+  })
+
+  test.each<[string, (tab: Tab) => Promise<unknown>]>([
+    ['another user signs in', ({ auth }) => auth.login({ username: 'bob', password: 'secret' })],
+    ['the user signs out', ({ auth }) => auth.logout()],
+  ])('is closed at once when %s in another tab', async (_, leave) => {
+    const { tabs } = await signedIn(2, { users: [{ username: 'ada' }, { username: 'bob' }] })
+    const ended = vi.fn()
+    openEvents(tabs[0]!.auth, '/api/events', () => {}, { onEnded: ended })
+    await pass(10)
+    last().open()
+    await after(100, leave(tabs[1]!))
+    expect(last().closed).toBe(true)
+    expect(ended).toHaveBeenCalledOnce()
+    await pass(600_000)
+    expect(FakeStream.all).toHaveLength(1)
+  })
+
+  test('goes on when the same user signs in again', async () => {
+    const { tabs } = await signedIn(2)
+    openSocket(tabs[0]!.auth, '/api/live', () => {})
+    await pass(10)
+    last().open()
+    await after(100, tabs[1]!.auth.login({ username: 'ada', password: 'secret' }))
+    expect(last().closed).toBe(false)
+    last().end(4401)
+    await pass(5000)
+    expect(FakeStream.all).toHaveLength(2)
+  })
+})
+
+test.each([openSocket, openEvents])('%o says at once that an address is none', async (open) => {
+  const { auth } = await signedIn()
+  expect(() => open(auth, 'https://[', () => {})).toThrow(TypeError)
+  await pass(1000)
+  expect(FakeStream.all).toHaveLength(0)
+})
+
 describe('an event stream', () => {
+  test('that ends with its session is opened no more, though the token would still be good', async () => {
+    const { auth, server } = await signedIn(1, { accessLife: 900 }, { proactive: false })
+    const ended = vi.fn()
+    openEvents(auth, '/api/events', () => {}, { onEnded: ended })
+    await pass(30_000)
+    last().open()
+    server.endSession()
+    last().end(0)
+    for (let i = 0; i < 60; i++) {
+      await pass(1000)
+      if (last().readyState === 0) last().end(0)
+    }
+    expect(ended).toHaveBeenCalledOnce()
+    expect(FakeStream.all.length).toBeLessThan(4)
+    expect(auth.getSnapshot().status).toBe('expired')
+  })
+
+  test('whose session ends while the token is too young to be renewed is opened no more either', async () => {
+    const { auth, server } = await signedIn(1, { accessLife: 900 }, { proactive: false })
+    const ended = vi.fn()
+    openEvents(auth, '/api/events', () => {}, { onEnded: ended })
+    await pass(10)
+    last().open()
+    server.endSession()
+    last().end(0)
+    for (let i = 0; i < 60; i++) {
+      await pass(1000)
+      if (last().readyState === 0) last().end(0)
+    }
+    expect(ended).toHaveBeenCalledOnce()
+    expect(FakeStream.all.length).toBeLessThan(5)
+  })
+
   test('goes on after a 401, and what the browser opens again by itself is left to it', async () => {
     const { auth } = await signedIn()
     const opened: unknown[] = []

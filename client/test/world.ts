@@ -167,6 +167,7 @@ export function world(options: WorldOptions = {}): World {
           channels.add(this.entry)
         }
         postMessage(message: unknown) {
+          if (!channels.has(this.entry)) throw new DOMException('The channel is closed.', 'InvalidStateError')
           const copy = structuredClone(message)
           for (const other of channels) {
             if (other === this.entry || other.name !== this.entry.name) continue

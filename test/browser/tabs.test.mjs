@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, describe, test as nodeTest } from 'node:test';
 
 import { expire, jar } from './app.mjs';
-import { ask, assertNoTokenSeen, assertSeen, login, missing, noteGlobals, reaches, refresh, skip, spendings, visit } from './client.mjs';
+import { ask, assertNoTokenSeen, assertSeen, endBehind, login, missing, noteGlobals, reaches, refresh, skip, spendings, visit } from './client.mjs';
 import { cleanUp, required, startNeighbour } from './harness.mjs';
 
 const test = (name, body) => nodeTest(name, { timeout: 90_000 }, body);
@@ -155,6 +155,53 @@ describe('the client in several tabs', { skip, concurrency: 2 }, () => {
       await login(pages[1], server);
       await reaches(pages[0], 'authenticated', 'ada');
     }
+  });
+
+  for (const without of ['nothing', 'BroadcastChannel']) {
+    test(`a tab out of sight saves nothing as somebody who has signed in since in another, without ${without}`, async (t) => {
+      const { context, server, service, open } = await visit(t, { tabs: 0, users: ['ada', 'bob'], signIn: false });
+      if (without !== 'nothing') await context.addInitScript((name) => Object.defineProperty(window, name, { value: undefined }), without);
+      const hidden = await open();
+      await login(hidden, server);
+      await reaches(hidden, 'authenticated', 'ada');
+      // A headless browser hides no page, so this one says itself that it is hidden.
+      await hidden.evaluate(() => {
+        Object.defineProperty(document, 'hidden', { value: true });
+        document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));
+      });
+      const other = await open();
+      await reaches(other, 'authenticated', 'ada');
+      assert.equal((await ask(hidden, '/api/draft', { method: 'PUT', body: 'of ada' })).status, 200);
+      await login(other, { ...server, username: 'bob' });
+      assert.match(await hidden.textContent('#private'), /ada/, 'it has not looked');
+      for (const init of [{ method: 'PUT', body: 'of ada' }, {}]) {
+        const answer = await ask(hidden, '/api/draft', init);
+        // The first is refused, and shows the page who is here; what the page asks after that is for bob.
+        if (init.method) assert.deepEqual(answer, { error: 'session_ended' });
+        else assert.equal(answer.status, 200);
+      }
+      await reaches(hidden, 'authenticated', 'bob');
+      assert.deepEqual(service.requests.map(({ method }) => method), ['PUT', 'GET']);
+      assert.notEqual(service.requests[0].claims.sub, service.requests[1].claims.sub);
+    });
+  }
+
+  test('what waits for ada is sent as nobody else when its page comes out of the back/forward cache', async (t) => {
+    const { front, server, service, context, page } = await visit(t, { tabs: 1, users: ['ada', 'bob'], context: alive });
+    await endBehind(front, context);
+    await page.evaluate(() => {
+      window.kept = true;
+      window.letter = window.ask('/api/letters', { method: 'POST', body: 'of ada', park: true });
+    });
+    await reaches(page, 'expired');
+    const neighbour = await startNeighbour(t, front.origin);
+    await page.goto(neighbour.crossSite);
+    await signInAs(context, front, server, 'bob');
+    await page.goBack({ waitUntil: 'commit' });
+    await reaches(page, 'authenticated', 'bob');
+    assert.equal(await page.evaluate(() => window.kept), true, 'the page comes out of the cache');
+    assert.deepEqual(await page.evaluate(() => window.letter), { error: 'session_ended' });
+    assert.deepEqual(service.requests, []);
   });
 
   // ---- back/forward cache ---------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import type { Auth } from '../auth.js'
+import { createAddress } from '../address.js'
 import { createAuthIn } from '../create-auth-in.js'
 import type { AuthOptions } from '../options.js'
 import type { SessionState } from '../wire.js'
@@ -23,7 +24,8 @@ export interface ServerAuthOptions extends Pick<AuthOptions, 'authPath'> {
   origin?: string | null | undefined
   /**
    * Sent with each request to the server: the browser's `User-Agent`, so that the list of sessions names the browser, and
-   * `X-Forwarded-For`, where the server trusts this one with it.
+   * `X-Forwarded-For`, where the server trusts this one with it. All of the browser's headers may be given: those that are about
+   * its own request are left out.
    */
   headers?: HeadersInit
   /** What sends requests. @default the global fetch */
@@ -62,7 +64,7 @@ export interface ServerAuth {
 export async function createServerAuth(options: ServerAuthOptions): Promise<ServerAuth> {
   const { cookie, baseUrl, authPath = '/auth' } = options
   const cookies = createCookies(cookie ?? '')
-  const root = new URL(baseUrl).origin + authPath
+  const { root } = createAddress({}, { baseUrl: new URL(baseUrl).origin, authPath })
   const fetch = createForward(cookies, root, options)
   const auth = createAuthIn({ fetch }, { baseUrl, authPath })
   const signal = options.signal ?? AbortSignal.timeout(10_000)

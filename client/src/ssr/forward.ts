@@ -4,13 +4,21 @@ import type { ServerAuthOptions } from './create-server-auth.js'
 /** A browser follows twenty redirects. */
 const furthest = 20
 
+/**
+ * What a browser says of its own request, and of the way to this server, is wrong of any other: the length of another body, a
+ * condition on another answer, where it comes from.
+ */
+const theirs =
+  /^(accept|accept-encoding|authorization|cache-control|connection|content-.*|cookie|expect|if-.*|keep-alive|origin|pragma|proxy-.*|range|referer|sec-.*|te|trailer|transfer-encoding|upgrade.*|x-csrftoken)$/
+
 /** The browser's part in front of the server: its cookies go out, what is set comes in. Other origins get none of it. */
 export function createForward(cookies: Cookies, root: string, options: ServerAuthOptions): typeof fetch {
   const { fetch: send = globalThis.fetch, origin } = options
   const home = new URL(root).origin
   return async (input, init) => {
+    // Looked at before a Request is made of it, which would use up the body.
+    if (new URL(input instanceof Request ? input.url : input).origin !== home) return send(input, init)
     let request = new Request(input, init)
-    if (new URL(request.url).origin !== home) return send(input, init)
     const safe = /^(GET|HEAD|OPTIONS)$/.test(request.method)
     const renewal = request.url === root + '/token/refresh'
     if (!safe && !renewal && !origin) {
@@ -20,7 +28,7 @@ export function createForward(cookies: Cookies, root: string, options: ServerAut
     const { redirect } = request
     for (let hops = 0; ; hops++) {
       const headers = new Headers(request.headers)
-      new Headers(options.headers).forEach((value, name) => headers.has(name) || headers.set(name, value))
+      new Headers(options.headers).forEach((value, name) => headers.has(name) || theirs.test(name) || headers.set(name, value))
       if (cookies.header) headers.set('Cookie', cookies.header)
       if (!safe && !renewal) headers.set('Origin', origin!)
       // Redirects are followed here: cookies go to no other origin, and none that is set on the way is lost. What one user is
