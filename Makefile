@@ -2,12 +2,16 @@
 
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 CC_FOUND := $(shell command -v $(shell go env CC))
-# Where goroutines meet, with the detector. What stores and rotations have to do at length is done without it before.
+# Where goroutines meet, with the detector, where a C compiler is found. Of them, what stores have to do at length, and what
+# measures memory, is done without it.
 RACY     := ./proxy ./session ./jwks ./ratelimit ./middleware ./store/memory ./store/sqlite ./internal/tokencache ./internal/spa
 RACES    := Parallel|Racing|Seeded|Bound|Bind|F07|Cache|News|Outage|Freeze|Upstream|Batch|Watch|Spend
+UNRACED  := TestContract|TakesNoMemory
+# What runs without the detector: everything, or what does not run with it.
+PLAIN    := $(if $(CC_FOUND),$(foreach pkg,$(RACY),-e '^$(subst ./,github.com/tokenjar/tokenjar/,$(pkg))$$'))
 FUZZTIME ?= 30s
 # What drives whole programs from outside. The nodes themselves are built with the race detector.
-DRIVERS  := -e /internal/torture -e /internal/cli -e /test/nodes -e /test/vite
+DRIVERS  := -e '/internal/torture$$' -e '/internal/cli$$' -e '/test/nodes$$' -e '/test/vite$$'
 
 .PHONY: help
 help: ## this list
@@ -29,9 +33,10 @@ others:
 	$(MAKE) --no-print-directory peers
 
 .PHONY: go-test
-go-test: ## the Go tests; those where goroutines meet once more with the race detector, where a C compiler is found
-	go test ./store/postgres $$(go list ./... | grep -v $(DRIVERS) -e /store/postgres)
+go-test: ## the Go tests; those where goroutines meet with the race detector, where a C compiler is found
+	go test ./store/postgres $$(go list ./... | grep -v $(DRIVERS) -e /store/postgres $(PLAIN))
 	@echo "race detector: $(if $(CC_FOUND),on,off (no C compiler found))"
+	$(if $(CC_FOUND),go test -run '$(UNRACED)' ./store/memory ./store/sqlite ./proxy)
 	$(if $(CC_FOUND),CGO_ENABLED=1 go test -race -skip TestContract $(RACY))
 	$(if $(CC_FOUND),CGO_ENABLED=1 go test -race -run '$(RACES)' . ./store/postgres)
 
