@@ -343,6 +343,9 @@ func (r *route) failed(w http.ResponseWriter, req *http.Request, err error) {
 	stats := &r.proxy.stats
 	var p *problem.Problem
 	netErr, isNet := errors.AsType[net.Error](err)
+	if x.Context.Err() != nil {
+		x.body.settle() // what cannot be read of it ends the request's context first, and is known a moment later
+	}
 	clientErr := x.body.failure()
 	_, isTooLarge := errors.AsType[*http.MaxBytesError](clientErr)
 	switch {
@@ -401,6 +404,7 @@ type requestBody struct {
 	control *http.ResponseController
 	limit   time.Duration
 	left    time.Duration
+	reading chan struct{}         // holds one while it is read
 	err     atomic.Pointer[error] // of reading, but for its end
 
 	mu    sync.Mutex
@@ -413,10 +417,14 @@ type requestBody struct {
 const perByte = 2 * time.Millisecond
 
 func newRequestBody(w http.ResponseWriter, body io.ReadCloser, limit time.Duration) *requestBody {
-	return &requestBody{ReadCloser: body, control: http.NewResponseController(w), limit: limit, left: limit}
+	return &requestBody{
+		ReadCloser: body, control: http.NewResponseController(w), limit: limit, left: limit, reading: make(chan struct{}, 1),
+	}
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	b.reading <- struct{}{}
+	defer func() { <-b.reading }()
 	begin := time.Now()
 	if !b.patience(begin) {
 		return 0, http.ErrBodyReadAfterClose
@@ -458,6 +466,18 @@ func (b *requestBody) end() {
 func (x *exchange) closeIfLeft(h http.Header) {
 	if x.body.isLeft() && x.protoMajor == 1 {
 		h["Connection"] = []string{"close"}
+	}
+}
+
+// settle waits for the end of a read that is under way, for a moment.
+func (b *requestBody) settle() {
+	if b == nil {
+		return
+	}
+	select {
+	case b.reading <- struct{}{}:
+		<-b.reading
+	case <-time.After(time.Second):
 	}
 }
 

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"hash"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -143,6 +145,32 @@ func TestABodyThatIsNotAsItShouldBeIsTheClientsFault(t *testing.T) { // P-27, R-
 				t.Errorf("the next request: %d", status)
 			}
 		})
+	}
+}
+
+// A lateBody ends the request's context, as net/http does when it cannot read on, and says why a moment later.
+type lateBody struct{ cancel context.CancelFunc }
+
+func (b lateBody) Read([]byte) (int, error) {
+	b.cancel()
+	time.Sleep(20 * time.Millisecond)
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestAClientThatIsTooSlowHasNotLeft(t *testing.T) {
+	s := newSink(t)
+	p, err := proxy.New(proxy.Config{PublicURL: "http://localhost", Routes: []proxy.Route{faulty("/up", s.URL)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req := httptest.NewRequestWithContext(ctx, "POST", "/up", lateBody{cancel})
+	req.ContentLength = 100
+	rec := httptest.NewRecorder()
+	p.ServeHTTP(rec, req)
+	if rec.Code != http.StatusRequestTimeout {
+		t.Errorf("got %d", rec.Code)
 	}
 }
 
