@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -21,7 +23,8 @@ import (
 // http.ReadResponse.
 //
 //   - A connection is used again only when its request has been sent and its answer read to the end, nothing follows it, and
-//     nothing has arrived since: an answer that nobody asked for would be taken for the next client's.
+//     nothing has arrived since: an answer that nobody asked for would be taken for the next client's. What arrives later
+//     than the next request has been sent cannot be told from its answer, in HTTP/1.1, by anybody.
 //   - A request whose used connection turns out to be closed, before one byte of an answer, is sent once more on a new
 //     one. Only if its method may be repeated (RFC 9110, section 9.2.2), and only without a body.
 //   - Upgrades are the transport's, which uses none of its connections twice.
@@ -41,20 +44,16 @@ type direct struct {
 // linkIdle is how long a connection waits for a request before it is closed.
 const linkIdle = 90 * time.Second
 
-// newDirect returns a RoundTripper for the one service of a scheme and a host, with or without a port. most is how many
-// connections may wait.
-func newDirect(scheme, host string, r Route, most int) *direct {
+// newDirect returns a RoundTripper for the one service at the origin of a URL. most is how many connections may wait.
+func newDirect(service *url.URL, r Route, most int) *direct {
 	d := &direct{
-		dial: newDialer(r).DialContext, address: host, wait: r.HeaderTimeout, pause: r.IdleTimeout, most: most,
-		upgrades: newTransport(r),
+		dial: newDialer(r).DialContext, wait: r.HeaderTimeout, pause: r.IdleTimeout, most: most, upgrades: newTransport(r),
 	}
 	port := "80"
-	if scheme == "https" {
+	if service.Scheme == "https" {
 		d.dial, port = dialTLS(counted(d.dial), r.ConnectTimeout), "443"
 	}
-	if _, _, err := net.SplitHostPort(host); err != nil {
-		d.address = net.JoinHostPort(host, port)
-	}
+	d.address = net.JoinHostPort(service.Hostname(), cmp.Or(service.Port(), port))
 	return d
 }
 
@@ -92,7 +91,7 @@ func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func hasBody(req *http.Request) bool {
-	return req.Body != nil && req.Body != http.NoBody && req.ContentLength != 0
+	return req.Body != nil && req.Body != http.NoBody
 }
 
 // isRepeatable reports whether a request may be sent twice.
@@ -130,6 +129,9 @@ func (d *direct) exchange(ctx context.Context, l *link, req *http.Request) (_ *h
 	}
 	s.hasAnswer()
 	l.left = unlimited
+	if s == nil {
+		l.setWriteDeadline(time.Time{}) // what TLS has to say by itself while the body is read
+	}
 	l.setReadDeadline(time.Time{}) // the pauses of a body are counted elsewhere
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

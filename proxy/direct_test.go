@@ -42,7 +42,7 @@ func scripted(t *testing.T, handle func(n int, conn net.Conn, r *bufio.Reader)) 
 
 func newTestDirect(t *testing.T, address string, wait time.Duration) *direct {
 	r := Route{ConnectTimeout: time.Minute, HeaderTimeout: wait, IdleTimeout: time.Minute, MaxRequests: 10}
-	d := newDirect("http", address, r, r.MaxRequests)
+	d := newDirect(&url.URL{Scheme: "http", Host: address}, r, r.MaxRequests)
 	t.Cleanup(d.CloseIdleConnections)
 	return d
 }
@@ -209,23 +209,32 @@ func TestARequestIsSentAgainOnlyOnAUsedConnectionAndBeforeAnyAnswer(t *testing.T
 }
 
 func TestAnAnswerThatIsNoneIsAnError(t *testing.T) {
-	for name, text := range map[string]string{
-		"garbage":              "\x16\x03\x01 this is not HTTP\r\n\r\n",
-		"a head without end":   "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2*maxAnswerHeader),
-		"fields without end":   "HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", maxAnswerHeader),
-		"interims without end": strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 1000),
-		"two lengths":          "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-		"a short body":         "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
-		"a chunk cut off":      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
+	for name, c := range map[string]struct {
+		text  string
+		stays bool // the connection: the error is ours, and not its end
+	}{
+		"garbage":              {"\x16\x03\x01 this is not HTTP\r\n\r\n", false},
+		"a head without end":   {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 2*maxAnswerHeader), true},
+		"fields without end":   {"HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", maxAnswerHeader), true},
+		"interims without end": {strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 2*maxInterim), true},
+		"a status that is none": {
+			"HTTP/1.1 099 Nearly\r\nContent-Length: 40\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true,
+		},
+		"two lengths":     {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", false},
+		"a short body":    {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", false},
+		"a chunk cut off": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, _ := scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
 				one(r)
-				io.WriteString(conn, text)
+				io.WriteString(conn, c.text)
+				if c.stays {
+					io.Copy(io.Discard, r)
+				}
 			})
 			d := newTestDirect(t, address, time.Minute)
-			if got, err := ask(t, d, "GET", "/"); err == nil {
-				t.Errorf("got %q and no error", got)
+			if got, err := ask(t, d, "GET", "/"); err == nil || c.stays && !strings.HasPrefix(err.Error(), "proxy: ") {
+				t.Errorf("got %q and %v", got, err)
 			}
 			if len(d.idle) > 0 {
 				t.Error("the connection waits for another request")
@@ -235,11 +244,34 @@ func TestAnAnswerThatIsNoneIsAnError(t *testing.T) {
 }
 
 func TestAServiceThatKeepsSilentIsATimeout(t *testing.T) {
-	address, _ := scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
-	d := newTestDirect(t, address, 20*time.Millisecond)
-	_, err := ask(t, d, "GET", "/")
-	if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
-		t.Errorf("got %v", err)
+	for _, begun := range []string{"", "HT", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nX-He"} {
+		address, _ := scripted(t, func(_ int, conn net.Conn, r *bufio.Reader) {
+			io.WriteString(conn, begun)
+			io.Copy(io.Discard, r)
+		})
+		d := newTestDirect(t, address, 20*time.Millisecond)
+		_, err := ask(t, d, "GET", "/")
+		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
+			t.Errorf("after %q: got %v", begun, err)
+		}
+	}
+}
+
+func TestWhereAServiceIs(t *testing.T) {
+	for upstream, want := range map[string]string{
+		"http://service.example":       "service.example:80",
+		"https://service.example/base": "service.example:443",
+		"http://192.0.2.1:9000":        "192.0.2.1:9000",
+		"http://[2001:db8::1]":         "[2001:db8::1]:80",
+		"https://[2001:db8::1]:8443":   "[2001:db8::1]:8443",
+	} {
+		u, err := url.Parse(upstream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := newDirect(u, Route{}, 1); d.address != want {
+			t.Errorf("%s: got %s, want %s", upstream, d.address, want)
+		}
 	}
 }
 

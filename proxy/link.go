@@ -23,6 +23,7 @@ type link struct {
 	w       *bufio.Writer
 	left    int64 // bytes that may still be read for the head of an answer
 	silent  bool  // nothing has been read since the request was begun
+	fault   error // the first of reading since then
 	since   time.Time
 
 	interrupted atomic.Bool
@@ -43,15 +44,15 @@ func newLink(conn net.Conn) *link {
 }
 
 // begin makes it ready for a request.
-func (l *link) begin() { l.left, l.silent = maxAnswerHeader, true }
+func (l *link) begin() { l.left, l.silent, l.fault = maxAnswerHeader, true, nil }
+
+var past = time.Unix(1, 0)
 
 // interrupt lets nobody read or write any more. It may be called at any time.
 func (l *link) interrupt() {
 	l.interrupted.Store(true)
 	l.conn.SetDeadline(past)
 }
-
-var past = time.Unix(1, 0)
 
 // setDeadline, setReadDeadline and setWriteDeadline undo no interruption.
 func (l *link) setDeadline(t time.Time)      { l.conn.SetDeadline(t); l.interruptAgain() }
@@ -70,11 +71,15 @@ func (l *link) cut() { l.raw.Close() }
 // Read implements io.Reader for the buffer, which bounds the head of an answer: http.ReadResponse does not.
 func (l *link) Read(b []byte) (int, error) {
 	if l.left <= 0 {
+		l.fault = errLongHead
 		return 0, errLongHead
 	}
 	n, err := l.conn.Read(b[:min(int64(len(b)), l.left)])
 	l.left -= int64(n)
 	l.silent = l.silent && n == 0
+	if err != nil {
+		l.fault = err
+	}
 	return n, err
 }
 
@@ -82,10 +87,15 @@ var errLongHead = errors.New("proxy: the head of the answer is too long")
 
 // readHead reads the head of the answer to a request.
 func (l *link) readHead(req *http.Request) (*http.Response, error) {
-	for range maxInterim {
+	for range maxInterim + 1 {
 		res, err := http.ReadResponse(l.r, req)
-		if err != nil {
+		switch {
+		case err != nil && l.fault != nil:
+			return nil, l.fault // which the parser does not tell when a part of a line has come
+		case err != nil:
 			return nil, err
+		case res.StatusCode < 100:
+			return nil, errors.New("proxy: the service answers with a status that is none")
 		}
 		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
 			return res, nil

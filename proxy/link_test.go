@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -44,7 +45,7 @@ func overTLS(t *testing.T, handle func(n int, below *corked, conn net.Conn, r *b
 		secured := tls.Server(below, &tls.Config{Certificates: certificates})
 		handle(n, below, secured, bufio.NewReader(secured))
 	})
-	d := newDirect("https", address, Route{ConnectTimeout: time.Minute, HeaderTimeout: time.Minute, IdleTimeout: time.Minute}, 10)
+	d := newDirect(&url.URL{Scheme: "https", Host: address}, Route{ConnectTimeout: time.Minute, HeaderTimeout: time.Minute, IdleTimeout: time.Minute}, 10)
 	dial := counted((&net.Dialer{}).DialContext)
 	d.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)

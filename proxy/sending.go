@@ -38,6 +38,7 @@ func (s *sending) run(req *http.Request) {
 		err = out.err // net/http takes it for one of reading the body
 	}
 	s.link.w.Reset(s.link.conn)
+	s.link.setWriteDeadline(time.Time{})
 	s.err = err
 	close(s.done) // from here on the link may be another request's, if this one has been sent and answered
 	switch {

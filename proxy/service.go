@@ -56,7 +56,7 @@ func serviceName(upstream *url.URL) string {
 func (s *service) transport(r Route, upstream *url.URL) http.RoundTripper {
 	key := pool{r.ConnectTimeout, r.HeaderTimeout, r.IdleTimeout}
 	if s.pools[key] == nil {
-		s.pools[key] = newDirect(upstream.Scheme, upstream.Host, r, s.places.most())
+		s.pools[key] = newDirect(upstream, r, s.places.most())
 	}
 	return s.pools[key]
 }
