@@ -3,11 +3,13 @@ package spa_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -516,7 +518,15 @@ func TestALargeFileIsReadFromTheFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reading, err := http.DefaultClient.Do(r)
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err == nil {
+			conn.(*net.TCPConn).SetReadBuffer(64 << 10) // or all of the file may be on its way by now
+		}
+		return conn, err
+	}}}
+	defer client.CloseIdleConnections()
+	reading, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
