@@ -214,7 +214,7 @@ func (r *route) modify(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return x.openSocket(res)
 	}
-	if res.StatusCode < 200 { // below 100: the transport takes it for an answer
+	if res.StatusCode < 200 { // below 100: http.Transport takes it for an answer, if a program has set one
 		return errors.New("proxy: the service answers with a status that is none")
 	}
 	r.answered(x)

@@ -23,7 +23,7 @@ type link struct {
 	w       *bufio.Writer
 	left    int64 // bytes that may still be read for the head of an answer
 	silent  bool  // nothing has been read since the request was begun
-	fault   error // the first of reading since then
+	fault   error // the last of reading since then
 	since   time.Time
 
 	interrupted atomic.Bool

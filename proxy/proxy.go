@@ -40,6 +40,8 @@ type Config struct {
 	Self []string
 	// Transport makes the connections to the services. Default: HTTP/1.1; routes to one service share its connections, if
 	// they have the same timeouts.
+	// An http.Transport takes what a service sends unasked for the next answer, in a moment between two requests, unless
+	// its DisableKeepAlives is set; the default looks first.
 	Transport http.RoundTripper
 	// Logger is told of services that fail, at most every ten seconds of each, and of what is less safe than usual. Default:
 	// slog.Default().
